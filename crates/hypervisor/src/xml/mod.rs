@@ -1,0 +1,9 @@
+//! Reading and changing a domain's XML.
+
+mod disk;
+mod domain;
+mod edit;
+mod tree;
+
+pub use disk::{DeviceKind, DiskDevice, DiskSource};
+pub use domain::{DomainXml, DomainXmlError};
