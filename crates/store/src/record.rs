@@ -1,0 +1,103 @@
+//! Values as versioned JSON.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{Entry, Key, Range, Revision, Store, StoreError, Txn};
+
+/// A type that is stored as JSON.
+///
+/// Stored is `{"version": …, "value": …}`, so that a later program knows what it reads, and an earlier one that it cannot.
+pub trait Record: Serialize + DeserializeOwned {
+    /// The number of the type's form; the next one when an older program could not read the value any more.
+    const VERSION: u32;
+}
+
+/// A value as it was read, with what is needed to replace it by compare-and-set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored<T> {
+    /// The key.
+    pub key: Key,
+    /// The value.
+    pub value: T,
+    /// The revision that put it.
+    pub revision: Revision,
+}
+
+impl<T: Record> Stored<T> {
+    /// Reads an entry's value.
+    pub fn from_entry(entry: Entry) -> Result<Self, StoreError> {
+        let value = decode(&entry)?;
+        Ok(Self { key: entry.key, value, revision: entry.revision })
+    }
+}
+
+/// A [`crate::Page`] of values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredPage<T> {
+    /// The values, in the range's order.
+    pub items: Vec<Stored<T>>,
+    /// Whether the limit left entries out.
+    pub more: bool,
+    /// The store's revision when it was read.
+    pub revision: Revision,
+}
+
+/// Typed reads, for every store.
+#[async_trait]
+pub trait StoreExt: Store {
+    /// The value under `key`, or `None` when there is none.
+    async fn get_as<T: Record + Send>(&self, key: &Key) -> Result<Option<Stored<T>>, StoreError> {
+        self.get(key).await?.map(Stored::from_entry).transpose()
+    }
+
+    /// The values in `range`, all read at one revision. One that cannot be read fails the whole, and is named.
+    async fn range_as<T: Record + Send>(&self, range: &Range) -> Result<StoredPage<T>, StoreError> {
+        let page = self.range(range).await?;
+        let items = page.entries.into_iter().map(Stored::from_entry).collect::<Result<_, _>>()?;
+        Ok(StoredPage { items, more: page.more, revision: page.revision })
+    }
+}
+
+impl<S: Store + ?Sized> StoreExt for S {}
+
+impl Txn {
+    /// As [`Txn::put`], with a typed value.
+    pub fn put_as<T: Record>(self, key: Key, value: &T) -> Result<Self, StoreError> {
+        let envelope = Written { version: T::VERSION, value };
+        match serde_json::to_vec(&envelope) {
+            Ok(bytes) => Ok(self.put(key, bytes)),
+            Err(source) => Err(StoreError::NotStorable { key, source }),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Written<'a, T> {
+    version: u32,
+    value: &'a T,
+}
+
+/// The version is read by itself first: a later form need not look like this one.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Read<T> {
+    #[serde(rename = "version")]
+    _version: u32,
+    value: T,
+}
+
+fn decode<T: Record>(entry: &Entry) -> Result<T, StoreError> {
+    let broken = |source| StoreError::BrokenValue { key: entry.key.clone(), source };
+    let Version { version: found } = serde_json::from_slice(&entry.value).map_err(broken)?;
+    if found != T::VERSION {
+        return Err(StoreError::UnknownVersion { key: entry.key.clone(), found, known: T::VERSION });
+    }
+    let read: Read<T> = serde_json::from_slice(&entry.value).map_err(broken)?;
+    Ok(read.value)
+}
