@@ -1,1 +1,28 @@
-//! TODO
+//! The key hierarchy of Cadenas: typed IDs, derivation, wrapping, the key safe and the backup file.
+//!
+//! A provider's [`Kdk`] and a VM's ID give a key encryption key (KEK), which never leaves this crate. The KEK wraps the
+//! [`Dek`] of each object of that VM into a [`KeySafeEntry`]; a VM's [`KeySafe`] holds one entry per object. The [`KeyRing`]
+//! is the one owner of KDKs in a process: others ask it to wrap, unwrap or rewrap, never for the bytes. A [`Backup`] carries a
+//! provider with all versions of its KDK in a PKCS#12 file.
+//!
+//! No input or output, no async and no clock here. Every layout is specified in `docs/formats.md`, and
+//! `vectors.rs` here checks that page's known answers.
+
+mod backup;
+mod context;
+mod dek;
+mod encoding;
+mod ids;
+mod kdk;
+mod keyring;
+mod keysafe;
+
+pub use backup::{
+    Backup, BackupError, BackupKey, Inconsistency, MAX_BACKUP_BYTES, MAX_BACKUP_KEYS, MAX_BACKUP_NAME_BYTES,
+    UnusablePassword, WriteBackupError,
+};
+pub use dek::{Dek, NotAuthentic, Sealed};
+pub use ids::{Fingerprint, KeyId, NotAFingerprint, NotAnId, NotAnObjectName, ObjectName, ProviderId, VmId};
+pub use kdk::{KDK_BYTES, Kdk, NotAKdk};
+pub use keyring::{DifferentKey, Inserted, KeyMissing, KeyRing, Removed, UnwrapError};
+pub use keysafe::{Algorithm, DuplicateObject, KeySafe, KeySafeEntry};

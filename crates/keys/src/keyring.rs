@@ -1,0 +1,238 @@
+//! The one owner of KDKs in a process.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    fmt,
+    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use cadenas_secret::{aead, random};
+
+use crate::{Dek, Fingerprint, Kdk, KeyId, KeySafeEntry, ObjectName, ProviderId, VmId, keysafe::Place};
+
+/// Holds KDKs and works with them. Whoever shares it asks for an operation; the KDKs never come out.
+#[derive(Default)]
+pub struct KeyRing {
+    keys: RwLock<BTreeMap<(ProviderId, KeyId), Held>>,
+}
+
+struct Held {
+    kdk: Kdk,
+    fingerprint: Fingerprint,
+}
+
+/// What [`KeyRing::insert`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inserted {
+    /// The ring held this very key already.
+    AlreadySo,
+    /// The ring holds it now.
+    Added,
+}
+
+/// What [`KeyRing::remove`] and [`KeyRing::remove_provider`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removed {
+    /// The ring held no such key.
+    AlreadySo,
+    /// The ring holds it no more.
+    Removed,
+}
+
+/// The ring holds another key under the ID of the one that was to be added.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "key {key} of provider {provider} is a different key here: its fingerprint is {held}, the offered one's is {offered}; \
+     restore it from a backup of this provider"
+)]
+pub struct DifferentKey {
+    /// The provider.
+    pub provider: ProviderId,
+    /// The key's ID.
+    pub key: KeyId,
+    /// The fingerprint of the key that stays.
+    pub held: Fingerprint,
+    /// The fingerprint of the key that was refused.
+    pub offered: Fingerprint,
+}
+
+/// The ring does not hold the key that an operation needs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("key {key} of provider {provider} is missing; restore the provider from its backup")]
+pub struct KeyMissing {
+    /// The provider.
+    pub provider: ProviderId,
+    /// The key's ID.
+    pub key: KeyId,
+}
+
+/// Why a key safe entry does not open.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnwrapError {
+    /// The ring does not hold the key.
+    #[error("key {key} of provider {provider} is missing; restore the provider from its backup")]
+    KeyMissing {
+        /// The provider.
+        provider: ProviderId,
+        /// The key's ID.
+        key: KeyId,
+    },
+    /// The ring holds a different key under the same ID.
+    #[error(
+        "key {key} of provider {provider} is not the key that wrapped {object}: its fingerprint is {held}, {expected} is \
+         needed; restore the right provider from its backup"
+    )]
+    WrongKey {
+        /// The provider.
+        provider: ProviderId,
+        /// The key's ID.
+        key: KeyId,
+        /// The object of the entry.
+        object: ObjectName,
+        /// The fingerprint that the entry names.
+        expected: Fingerprint,
+        /// The fingerprint of the key that the ring holds.
+        held: Fingerprint,
+    },
+    /// The entry was changed, or belongs to another VM or object.
+    #[error(
+        "the key safe entry of {object} was changed or belongs to another VM; take it from a copy of this VM's home"
+    )]
+    NotAuthentic {
+        /// The object of the entry.
+        object: ObjectName,
+    },
+}
+
+impl From<KeyMissing> for UnwrapError {
+    fn from(missing: KeyMissing) -> Self {
+        Self::KeyMissing { provider: missing.provider, key: missing.key }
+    }
+}
+
+impl KeyRing {
+    /// A ring without keys.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a key. A different key under a known ID is refused, and the ring keeps what it has.
+    pub fn insert(&self, provider: ProviderId, key: KeyId, kdk: Kdk) -> Result<Inserted, DifferentKey> {
+        let offered = kdk.fingerprint();
+        match self.write().entry((provider, key)) {
+            Entry::Vacant(place) => {
+                place.insert(Held { kdk, fingerprint: offered });
+                Ok(Inserted::Added)
+            }
+            Entry::Occupied(held) if held.get().kdk.expose().equals(kdk.expose().expose()) => Ok(Inserted::AlreadySo),
+            Entry::Occupied(held) => Err(DifferentKey { provider, key, held: held.get().fingerprint, offered }),
+        }
+    }
+
+    /// Forgets and wipes one key.
+    pub fn remove(&self, provider: ProviderId, key: KeyId) -> Removed {
+        match self.write().remove(&(provider, key)) {
+            Some(_) => Removed::Removed,
+            None => Removed::AlreadySo,
+        }
+    }
+
+    /// Forgets and wipes every key of a provider.
+    pub fn remove_provider(&self, provider: ProviderId) -> Removed {
+        let mut keys = self.write();
+        let before = keys.len();
+        keys.retain(|(of, _), _| *of != provider);
+        if keys.len() < before { Removed::Removed } else { Removed::AlreadySo }
+    }
+
+    /// Whether the ring holds this key.
+    #[must_use]
+    pub fn has(&self, provider: ProviderId, key: KeyId) -> bool {
+        self.read().contains_key(&(provider, key))
+    }
+
+    /// The fingerprint of a key that the ring holds.
+    #[must_use]
+    pub fn fingerprint(&self, provider: ProviderId, key: KeyId) -> Option<Fingerprint> {
+        self.read().get(&(provider, key)).map(|held| held.fingerprint)
+    }
+
+    /// The IDs of every key that the ring holds, sorted.
+    #[must_use]
+    pub fn keys(&self) -> Vec<(ProviderId, KeyId)> {
+        self.read().keys().copied().collect()
+    }
+
+    /// Wraps `dek` for one object of one VM, with fresh salt and nonce.
+    pub fn wrap(
+        &self,
+        provider: ProviderId,
+        key: KeyId,
+        vm: VmId,
+        object: &ObjectName,
+        dek: &Dek,
+    ) -> Result<KeySafeEntry, KeyMissing> {
+        self.wrap_with(Place { provider, key, vm, object }, dek, random::array(), random::array())
+    }
+
+    /// Unwraps the DEK of an entry of `vm`'s key safe.
+    pub fn unwrap(&self, vm: VmId, entry: &KeySafeEntry) -> Result<Dek, UnwrapError> {
+        let keys = self.read();
+        let held = held(&keys, entry.provider, entry.key)?;
+        if held.fingerprint != entry.fingerprint {
+            return Err(UnwrapError::WrongKey {
+                provider: entry.provider,
+                key: entry.key,
+                object: entry.object.clone(),
+                expected: entry.fingerprint,
+                held: held.fingerprint,
+            });
+        }
+        entry.unwrap_with(&held.kdk, vm).map_err(|_| UnwrapError::NotAuthentic { object: entry.object.clone() })
+    }
+
+    /// The same DEK under another key: what a shallow recrypt does to each entry.
+    pub fn rewrap(
+        &self,
+        vm: VmId,
+        entry: &KeySafeEntry,
+        provider: ProviderId,
+        key: KeyId,
+    ) -> Result<KeySafeEntry, UnwrapError> {
+        let dek = self.unwrap(vm, entry)?;
+        Ok(self.wrap(provider, key, vm, &entry.object, &dek)?)
+    }
+
+    /// [`Self::wrap`] with given salt and nonce, for known answers.
+    fn wrap_with(
+        &self,
+        place: Place<'_>,
+        dek: &Dek,
+        salt: [u8; 32],
+        nonce: [u8; aead::NONCE_BYTES],
+    ) -> Result<KeySafeEntry, KeyMissing> {
+        let keys = self.read();
+        let held = held(&keys, place.provider, place.key)?;
+        Ok(KeySafeEntry::wrap(&held.kdk, held.fingerprint, place, dek, salt, nonce))
+    }
+
+    /// A panic elsewhere cannot leave the map half changed, so a poisoned lock is as good as any.
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<(ProviderId, KeyId), Held>> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<(ProviderId, KeyId), Held>> {
+        self.keys.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyRing({} keys)", self.read().len())
+    }
+}
+
+fn held(keys: &BTreeMap<(ProviderId, KeyId), Held>, provider: ProviderId, key: KeyId) -> Result<&Held, KeyMissing> {
+    keys.get(&(provider, key)).ok_or(KeyMissing { provider, key })
+}
