@@ -6,15 +6,15 @@
 mod error;
 mod events;
 #[expect(unsafe_code, reason = "the virt crate wraps neither domain events nor checkpoints")]
-mod ffi {}
-//LV mod libvirt;
+mod ffi;
+mod libvirt;
 pub mod memory;
 mod model;
 mod xml;
 
 pub use error::HypervisorError;
 pub use events::{DomainEvent, DomainEventKind};
-//LV pub use libvirt::Libvirt;
+pub use libvirt::Libvirt;
 pub use model::{DiskSecret, DomainSummary, Outcome, PowerState, Versions};
 pub use xml::{DeviceKind, DiskDevice, DiskSource, DomainXml, DomainXmlError};
 
