@@ -379,3 +379,6 @@ fn verb(call: Call) -> &'static str {
         Call::Destroy => "switch off",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use super::{
 
 /// One `<disk>` of a domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an element that is there or not, independent of the others")]
 pub struct DiskDevice {
     /// The name within the domain, as `vda`.
     pub target: String,

@@ -22,12 +22,11 @@ impl<'a> Edits<'a> {
 
     pub(super) fn set_attribute(&mut self, element: &Element, name: &str, value: &str) {
         let value = attribute_escaped(value);
-        match element.attribute(name) {
-            Some(attribute) => self.changes.push((attribute.span.clone(), value)),
-            None => {
-                let at = element.start_tag.start + 1 + element.name().len();
-                self.changes.push((at..at, format!(" {name}='{value}'")));
-            }
+        if let Some(attribute) = element.attribute(name) {
+            self.changes.push((attribute.span.clone(), value));
+        } else {
+            let at = element.start_tag.start + 1 + element.name().len();
+            self.changes.push((at..at, format!(" {name}='{value}'")));
         }
     }
 

@@ -7,3 +7,6 @@ mod tree;
 
 pub use disk::{DeviceKind, DiskDevice, DiskSource};
 pub use domain::{DomainXml, DomainXmlError};
+
+#[cfg(test)]
+mod tests;
