@@ -352,3 +352,6 @@ fn digest_of(hash: Hash, key: &SecretBytes, salt: &[u8], rounds: NonZeroU32) -> 
 fn overlap(one: &Range<u64>, other: &Range<u64>) -> bool {
     one.start < other.end && other.start < one.end
 }
+
+#[cfg(test)]
+mod vectors;

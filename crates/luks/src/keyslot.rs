@@ -163,7 +163,7 @@ impl KeySlot {
         self.fill_with(hash, key, passphrase, Chosen { rounds, salt: random::array(), stripes: random::fill })
     }
 
-    fn fill_with(
+    pub(crate) fn fill_with(
         &mut self,
         hash: Hash,
         key: &VolumeKey,
@@ -197,8 +197,8 @@ impl KeySlot {
 }
 
 /// What is random in a slot, apart so that test vectors can fix it.
-struct Chosen<F> {
-    rounds: NonZeroU32,
-    salt: [u8; SALT_BYTES],
-    stripes: F,
+pub(crate) struct Chosen<F> {
+    pub(crate) rounds: NonZeroU32,
+    pub(crate) salt: [u8; SALT_BYTES],
+    pub(crate) stripes: F,
 }
