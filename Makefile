@@ -1,0 +1,30 @@
+# `make demo` and `make test` need nothing but git, Rust and apt: `setup` installs the Debian packages that are missing.
+# The machine's own libvirt is never touched: demo and tests start a private one.
+
+FEATURES := --features cadenas-cli/crash-points
+
+.PHONY: help setup demo test lint bench openapi
+
+help:          ## What there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/'
+
+setup:         ## Install the packages that are missing, and make the test guest
+	@e2e/setup.sh
+
+demo: setup    ## Encrypt a real VM, start it, change its key while it runs
+	cargo build --release --locked -p cadenas-cli
+	e2e/demo.sh
+
+test: setup    ## Every test, the real ones included
+	cargo nextest run --workspace --locked $(FEATURES)
+
+lint: setup    ## Format, clippy, licences and advisories
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked $(FEATURES) -- -D warnings
+	cargo deny --offline check licenses bans sources
+
+bench: setup   ## Speeds as ratios to a peer in the same run
+	cargo bench --locked -p cadenas-bench
+
+openapi:       ## Write crates/api/openapi.json anew after a change of the API
+	UPDATE_OPENAPI=1 cargo test --locked -p cadenas-server openapi

@@ -1,0 +1,141 @@
+//! The trait through which the server reaches a host: in the same process now, over mutual TLS when they are apart.
+
+use std::{path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use cadenas_keys::{Kdk, KeyId, ProviderId, VmId};
+use tokio::sync::mpsc;
+
+use crate::{Check, DiskFormat, Problem, TaskProgress, Vm, VmOutcome};
+
+/// A host: it runs VMs, keeps their homes, and holds the keys.
+#[async_trait]
+pub trait Host: Send + Sync {
+    /// The host's name, for people.
+    fn name(&self) -> String;
+
+    /// Gives the host a key. Giving the same key twice changes nothing; another key under a known ID is refused.
+    async fn give_key(&self, key: KeyPush) -> Result<(), Problem>;
+
+    /// Takes every key of a provider from the host.
+    async fn forget_provider(&self, provider: ProviderId) -> Result<(), Problem>;
+
+    /// Finishes or undoes what a crash interrupted. Called when all known keys were given, and again when asked; what cannot
+    /// be settled yet (libvirt does not answer) stays for the next call. Tells what became of each VM concerned.
+    async fn repair(&self) -> Vec<HostEvent>;
+
+    /// Every VM: libvirt's domains and the registered homes.
+    async fn vms(&self) -> Result<Vec<Vm>, Problem>;
+
+    /// One VM by ID.
+    async fn vm(&self, id: VmId) -> Result<Vm, Problem>;
+
+    /// Does `operation` to a VM; the caller makes sure that there is one at a time for each VM.
+    async fn run(
+        &self,
+        vm: VmId,
+        operation: VmOperation,
+        progress: Arc<TaskProgress>,
+    ) -> Result<VmOutcome, Problem>;
+
+    /// Adds a VM home to the inventory.
+    async fn register(&self, path: PathBuf) -> Result<Vm, Problem>;
+
+    /// Drops a VM home from the inventory; its files stay.
+    async fn unregister(&self, vm: VmId) -> Result<(), Problem>;
+
+    /// The prerequisites on this host.
+    async fn doctor(&self) -> Vec<Check>;
+
+    /// What happens on the host by itself from now on: VMs that stop, libvirt that goes and comes.
+    fn events(&self) -> mpsc::UnboundedReceiver<HostEvent>;
+}
+
+/// A key on its way to a host.
+#[derive(Debug)]
+pub struct KeyPush {
+    /// Whose.
+    pub provider: ProviderId,
+    /// Which version.
+    pub key: KeyId,
+    /// The key itself.
+    pub kdk: Kdk,
+}
+
+/// Something to do to a VM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VmOperation {
+    /// Encrypt VM home and disks.
+    Encrypt {
+        /// The policy that asks for it.
+        policy: String,
+        /// Wrap under this provider's …
+        provider: ProviderId,
+        /// … key.
+        key: KeyId,
+        /// Only these disks; empty: all.
+        disks: Vec<String>,
+        /// Where, unless beside the first disk.
+        home: Option<PathBuf>,
+        /// The disks' format, unless what keeps holes.
+        format: Option<DiskFormat>,
+    },
+    /// Bring back the plain disks and libvirt's definition.
+    Decrypt,
+    /// Wrap the same data keys under another key.
+    Recrypt {
+        /// This provider's …
+        provider: ProviderId,
+        /// … key.
+        key: KeyId,
+    },
+    /// New data keys, rewritten disks.
+    DeepRecrypt {
+        /// Wrap under this provider's …
+        provider: ProviderId,
+        /// … key.
+        key: KeyId,
+    },
+    /// Power on.
+    Start,
+    /// Ask the guest to power off, and wait.
+    Shutdown {
+        /// How long, in seconds.
+        timeout: u64,
+    },
+    /// Power off at once.
+    Kill,
+    /// Try the keys again.
+    Unlock,
+    /// Read headers and samples.
+    Verify,
+}
+
+impl VmOperation {
+    /// The task kind: `vm.encrypt`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Encrypt { .. } => "vm.encrypt",
+            Self::Decrypt => "vm.decrypt",
+            Self::Recrypt { .. } => "vm.recrypt",
+            Self::DeepRecrypt { .. } => "vm.deep-recrypt",
+            Self::Start => "vm.start",
+            Self::Shutdown { .. } => "vm.shutdown",
+            Self::Kill => "vm.kill",
+            Self::Unlock => "vm.unlock",
+            Self::Verify => "vm.verify",
+        }
+    }
+}
+
+/// Something that happened on a host by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostEvent {
+    /// `vm.stopped`, `vm.rolled-back`, `vm.rolled-forward`, `vm.unlocked`, `vm.needs-repair`, `libvirt.lost`.
+    pub kind: &'static str,
+    /// The VM concerned.
+    pub vm: Option<VmId>,
+    /// One sentence.
+    pub message: String,
+}
