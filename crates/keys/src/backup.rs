@@ -12,6 +12,8 @@
 
 mod document;
 mod envelope;
+#[cfg(test)]
+mod tests;
 
 use crate::{Kdk, KeyId, ProviderId};
 use cadenas_secret::SecretBytes;
@@ -176,7 +178,7 @@ impl Backup {
         if alias_of(&documents[0]) != document_alias(document.provider) {
             return Err(Inconsistency::BagName.into());
         }
-        document.into_backup(keys.into_iter().map(named_key).collect::<Result<_, _>>()?)
+        document.into_backup(keys.iter().map(named_key).collect::<Result<_, _>>()?)
     }
 
     fn to_p12_with(&self, password: Option<&SecretBytes>, rounds: u32) -> Result<Vec<u8>, WriteBackupError> {
@@ -223,8 +225,8 @@ struct NamedKey {
     kdk: Kdk,
 }
 
-fn named_key(bag: p12_keystore::SecretBag) -> Result<NamedKey, Inconsistency> {
-    let id = alias_of(&bag).strip_prefix(KEY_PREFIX).and_then(|id| id.parse().ok()).ok_or(Inconsistency::BagName)?;
+fn named_key(bag: &p12_keystore::SecretBag) -> Result<NamedKey, Inconsistency> {
+    let id = alias_of(bag).strip_prefix(KEY_PREFIX).and_then(|id| id.parse().ok()).ok_or(Inconsistency::BagName)?;
     let secret = SecretBytes::new_with(bag.key.key().len(), |out| out.copy_from_slice(bag.key.key()));
     let kdk = Kdk::from_secret(secret).map_err(|_| Inconsistency::KeyLength { key: id })?;
     Ok(NamedKey { id, kdk })

@@ -236,3 +236,179 @@ impl fmt::Debug for KeyRing {
 fn held(keys: &BTreeMap<(ProviderId, KeyId), Held>, provider: ProviderId, key: KeyId) -> Result<&Held, KeyMissing> {
     keys.get(&(provider, key)).ok_or(KeyMissing { provider, key })
 }
+
+#[cfg(test)]
+mod tests {
+    use cadenas_secret::SecretBytes;
+
+    use super::*;
+
+    /// A ring with one key, and a DEK wrapped for `disk:vda` of `vm`.
+    struct Wrapped {
+        ring: KeyRing,
+        provider: ProviderId,
+        key: KeyId,
+        vm: VmId,
+        dek: Dek,
+        entry: KeySafeEntry,
+    }
+
+    fn wrapped() -> Wrapped {
+        let ring = KeyRing::new();
+        let (provider, key, vm, dek) = (ProviderId::random(), KeyId::random(), VmId::random(), Dek::generate());
+        ring.insert(provider, key, kdk(1)).expect("an empty ring");
+        let entry = ring.wrap(provider, key, vm, &disk("vda"), &dek).expect("the key is there");
+        Wrapped { ring, provider, key, vm, dek, entry }
+    }
+
+    fn kdk(byte: u8) -> Kdk {
+        Kdk::from_secret(SecretBytes::new_with(32, |out| out.fill(byte))).expect("32 bytes")
+    }
+
+    fn disk(target: &str) -> ObjectName {
+        ObjectName::disk(target).expect("a target")
+    }
+
+    fn not_authentic(target: &str) -> UnwrapError {
+        UnwrapError::NotAuthentic { object: disk(target) }
+    }
+
+    #[test]
+    fn what_was_wrapped_unwraps() {
+        let Wrapped { ring, vm, dek, entry, .. } = wrapped();
+        assert!(ring.unwrap(vm, &entry).expect("authentic").bytes().equals(dek.bytes().expose()));
+    }
+
+    #[test]
+    fn every_wrap_has_fresh_salt_and_nonce() {
+        let Wrapped { ring, provider, key, vm, dek, entry } = wrapped();
+        let again = ring.wrap(provider, key, vm, &disk("vda"), &dek).expect("the key is there");
+        assert_ne!(again.salt, entry.salt);
+        assert_ne!(again.nonce, entry.nonce);
+        assert_ne!(again.wrapped, entry.wrapped);
+    }
+
+    #[test]
+    fn an_entry_moved_to_another_vm_does_not_open() {
+        let Wrapped { ring, entry, .. } = wrapped();
+        assert_eq!(ring.unwrap(VmId::random(), &entry).err(), Some(not_authentic("vda")));
+    }
+
+    #[test]
+    fn an_entry_moved_to_another_object_does_not_open() {
+        let Wrapped { ring, vm, mut entry, .. } = wrapped();
+        entry.object = disk("vdb");
+        assert_eq!(ring.unwrap(vm, &entry).err(), Some(not_authentic("vdb")));
+    }
+
+    #[test]
+    fn an_entry_moved_to_another_provider_with_the_same_key_does_not_open() {
+        let Wrapped { ring, key, vm, mut entry, .. } = wrapped();
+        entry.provider = ProviderId::random();
+        ring.insert(entry.provider, key, kdk(1)).expect("a new ID");
+        assert_eq!(ring.unwrap(vm, &entry).err(), Some(not_authentic("vda")));
+    }
+
+    #[test]
+    fn an_entry_moved_to_another_key_id_with_the_same_key_does_not_open() {
+        let Wrapped { ring, provider, vm, mut entry, .. } = wrapped();
+        entry.key = KeyId::random();
+        ring.insert(provider, entry.key, kdk(1)).expect("a new ID");
+        assert_eq!(ring.unwrap(vm, &entry).err(), Some(not_authentic("vda")));
+    }
+
+    #[test]
+    fn an_entry_with_a_changed_salt_does_not_open() {
+        let Wrapped { ring, vm, mut entry, .. } = wrapped();
+        entry.salt[31] ^= 1;
+        assert_eq!(ring.unwrap(vm, &entry).err(), Some(not_authentic("vda")));
+    }
+
+    #[test]
+    fn an_entry_with_a_changed_nonce_does_not_open() {
+        let Wrapped { ring, vm, mut entry, .. } = wrapped();
+        entry.nonce[0] ^= 1;
+        assert_eq!(ring.unwrap(vm, &entry).err(), Some(not_authentic("vda")));
+    }
+
+    #[test]
+    fn an_entry_with_any_bit_of_the_wrapped_dek_changed_does_not_open() {
+        let Wrapped { ring, vm, entry, .. } = wrapped();
+        for bit in 0..entry.wrapped.len() * 8 {
+            let mut changed = entry.clone();
+            changed.wrapped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(ring.unwrap(vm, &changed).err(), Some(not_authentic("vda")));
+        }
+    }
+
+    #[test]
+    fn an_entry_with_a_changed_fingerprint_is_told_from_damage() {
+        let Wrapped { ring, provider, key, vm, mut entry, .. } = wrapped();
+        let held = entry.fingerprint;
+        entry.fingerprint = kdk(2).fingerprint();
+        let expected = UnwrapError::WrongKey { provider, key, object: disk("vda"), expected: entry.fingerprint, held };
+        assert_eq!(ring.unwrap(vm, &entry).err(), Some(expected));
+    }
+
+    #[test]
+    fn another_key_under_the_same_id_is_refused_and_named() {
+        let Wrapped { ring, provider, key, vm, entry, .. } = wrapped();
+        assert_eq!(ring.insert(provider, key, kdk(1)), Ok(Inserted::AlreadySo));
+        let (held, offered) = (kdk(1).fingerprint(), kdk(2).fingerprint());
+        assert_eq!(ring.insert(provider, key, kdk(2)), Err(DifferentKey { provider, key, held, offered }));
+        assert!(ring.unwrap(vm, &entry).is_ok(), "the ring keeps what it had");
+    }
+
+    #[test]
+    fn a_missing_key_is_named() {
+        let Wrapped { ring, provider, key, vm, dek, entry } = wrapped();
+        assert_eq!(ring.remove(provider, key), Removed::Removed);
+        assert_eq!(ring.remove(provider, key), Removed::AlreadySo);
+        assert_eq!(ring.unwrap(vm, &entry).err(), Some(UnwrapError::KeyMissing { provider, key }));
+        let missing = ring.wrap(provider, key, vm, &disk("vda"), &dek).expect_err("no key");
+        assert!(missing.to_string().contains(&key.to_string()), "{missing}");
+        assert!(missing.to_string().contains(&provider.to_string()), "{missing}");
+    }
+
+    #[test]
+    fn removing_a_provider_removes_all_its_keys_and_no_others() {
+        let Wrapped { ring, provider, key, .. } = wrapped();
+        let (other, other_key) = (ProviderId::random(), KeyId::random());
+        ring.insert(provider, KeyId::random(), kdk(2)).expect("a new ID");
+        ring.insert(other, other_key, kdk(3)).expect("a new ID");
+        assert_eq!(ring.remove_provider(provider), Removed::Removed);
+        assert_eq!(ring.remove_provider(provider), Removed::AlreadySo);
+        assert!(!ring.has(provider, key));
+        assert_eq!(ring.keys(), [(other, other_key)]);
+        assert_eq!(ring.fingerprint(other, other_key), Some(kdk(3).fingerprint()));
+    }
+
+    #[test]
+    fn a_rewrapped_entry_opens_with_the_new_key_alone() {
+        let Wrapped { ring, provider, key, vm, dek, entry } = wrapped();
+        let (other, other_key) = (ProviderId::random(), KeyId::random());
+        ring.insert(other, other_key, kdk(2)).expect("a new ID");
+        let rewrapped = ring.rewrap(vm, &entry, other, other_key).expect("both keys are there");
+        ring.remove(provider, key);
+        assert!(ring.unwrap(vm, &rewrapped).expect("authentic").bytes().equals(dek.bytes().expose()));
+        let missing = ring.rewrap(vm, &rewrapped, provider, key).expect_err("the old key is gone");
+        assert_eq!(missing, UnwrapError::KeyMissing { provider, key });
+    }
+
+    #[test]
+    fn threads_share_a_ring() {
+        let Wrapped { ring, provider, key, vm, entry, .. } = wrapped();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..50).for_each(|_| drop(ring.rewrap(vm, &entry, provider, key).expect("authentic"))));
+            }
+            scope.spawn(|| ring.insert(ProviderId::random(), KeyId::random(), kdk(9)));
+        });
+        assert_eq!(ring.keys().len(), 2);
+    }
+
+    #[test]
+    fn debug_says_only_how_many_keys() {
+        assert_eq!(format!("{:?}", wrapped().ring), "KeyRing(1 keys)");
+    }
+}

@@ -157,3 +157,116 @@ impl<'de> Deserialize<'de> for KeySafe {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    prop_compose! {
+        fn any_entry()(
+            target in "[A-Za-z0-9:_.-]{1,59}",
+            ids in any::<[[u8; 16]; 3]>(),
+            salt: [u8; 32],
+            nonce: [u8; 12],
+            wrapped in any::<([u8; 32], [u8; 16])>(),
+        ) -> KeySafeEntry {
+            KeySafeEntry {
+                object: ObjectName::disk(&target).expect("a target"),
+                provider: uuid::Uuid::from_bytes(ids[0]).into(),
+                key: uuid::Uuid::from_bytes(ids[1]).into(),
+                fingerprint: Fingerprint::from_bytes(ids[2]),
+                algorithm: Algorithm::A256GcmKw,
+                salt,
+                nonce,
+                wrapped: [wrapped.0.as_slice(), &wrapped.1].concat().try_into().expect("48 bytes"),
+            }
+        }
+    }
+
+    fn entry(object: &str) -> KeySafeEntry {
+        KeySafeEntry {
+            object: object.parse().expect("an object"),
+            provider: ProviderId::random(),
+            key: KeyId::random(),
+            fingerprint: Kdk::generate().fingerprint(),
+            algorithm: Algorithm::A256GcmKw,
+            salt: [1; 32],
+            nonce: [2; 12],
+            wrapped: [3; 48],
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn json_of_a_key_safe_reads_back_as_the_same(entries in proptest::collection::vec(any_entry(), 0..6)) {
+            if let Ok(safe) = KeySafe::new(entries) {
+                let json = serde_json::to_string(&safe).expect("JSON");
+                let read: KeySafe = serde_json::from_str(&json).expect("own JSON");
+                prop_assert_eq!(&read, &safe);
+                prop_assert_eq!(serde_json::to_string(&read).expect("JSON"), json);
+            }
+        }
+
+        #[test]
+        fn json_with_any_byte_changed_is_refused_or_differs_or_is_the_same_value(
+            one in any_entry(), at: prop::sample::Index, to in 0x20u8..0x7f
+        ) {
+            let mut json = serde_json::to_vec(&one).expect("JSON");
+            let at = at.index(json.len());
+            let same = json[at] == to;
+            json[at] = to;
+            if let Ok(read) = serde_json::from_slice::<KeySafeEntry>(&json) {
+                prop_assert_eq!(same, read == one, "two spellings of one entry");
+            }
+        }
+    }
+
+    #[test]
+    fn entries_are_sorted_and_found_by_object() {
+        let safe = KeySafe::new(vec![entry("disk:vdb"), entry("configuration"), entry("disk:vda")]).expect("unique");
+        let names: Vec<_> = safe.entries().iter().map(|entry| entry.object.as_str()).collect();
+        assert_eq!(names, ["configuration", "disk:vda", "disk:vdb"]);
+        let vdb = ObjectName::disk("vdb").expect("a target");
+        assert_eq!(safe.entry(&vdb).map(|entry| &entry.object), Some(&vdb));
+        assert!(safe.entry(&ObjectName::disk("vdc").expect("a target")).is_none());
+        assert_eq!(safe.keys_used().len(), 3);
+    }
+
+    #[test]
+    fn two_entries_for_one_object_are_refused() {
+        let error = KeySafe::new(vec![entry("disk:vda"), entry("disk:vda")]).expect_err("twice");
+        assert_eq!(error.object.as_str(), "disk:vda");
+    }
+
+    #[test]
+    fn json_out_of_order_or_with_an_object_twice_is_refused() {
+        for (first, second) in [("disk:vdb", "disk:vda"), ("disk:vda", "disk:vda")] {
+            let json = serde_json::to_string(&[entry(first), entry(second)]).expect("JSON");
+            let error = serde_json::from_str::<KeySafe>(&json).expect_err("not canonical");
+            assert!(error.to_string().contains(second), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_entry_with_a_changed_shape_is_refused() {
+        let json = serde_json::to_string(&entry("disk:vda")).expect("JSON");
+        for (from, to) in [
+            ("{", r#"{"more":1,"#),
+            (r#""algorithm":"A256GCMKW","#, ""),
+            ("A256GCMKW", "A128GCMKW"),
+            ("AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQF"),
+            ("AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="),
+            ("AgICAgICAgICAgIC", "AgICAgICAgICAgI"),
+            ("AgICAgICAgICAgIC", "AgICAgICAgICAgICAg"),
+            ("disk:vda", "disk:"),
+        ] {
+            let changed = json.replacen(from, to, 1);
+            assert_ne!(changed, json, "{from} is not there");
+            assert!(serde_json::from_str::<KeySafeEntry>(&changed).is_err(), "{from} -> {to}");
+        }
+        let twice = json.replacen('{', r#"{"object":"disk:vda","#, 1);
+        assert!(serde_json::from_str::<KeySafeEntry>(&twice).is_err(), "a field given twice");
+    }
+}

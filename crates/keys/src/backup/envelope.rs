@@ -143,3 +143,14 @@ fn single(bytes: &[u8]) -> Result<AnyRef<'_>, BackupError> {
 fn foreign(reason: &'static str) -> BackupError {
     BackupError::NotCadenas { reason }
 }
+
+/// The same file with its MAC cut off.
+#[cfg(test)]
+pub(super) fn without_mac(file: &[u8]) -> Vec<u8> {
+    use der::Encode as _;
+
+    let pfx = outer(file).expect("a PKCS#12 file");
+    let parts = children(pfx, "damaged").expect("a PKCS#12 file");
+    let kept: Vec<u8> = parts[..2].iter().flat_map(|part| part.to_der().expect("DER")).collect();
+    AnyRef::new(Tag::Sequence, &kept).expect("short enough").to_der().expect("DER")
+}
