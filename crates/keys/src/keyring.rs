@@ -205,7 +205,7 @@ impl KeyRing {
     }
 
     /// [`Self::wrap`] with given salt and nonce, for known answers.
-    fn wrap_with(
+    pub(crate) fn wrap_with(
         &self,
         place: Place<'_>,
         dek: &Dek,

@@ -91,7 +91,7 @@ impl KeySafeEntry {
 
 impl Place<'_> {
     /// The associated data of the wrap.
-    fn associated(&self) -> Vec<u8> {
+    pub(crate) fn associated(&self) -> Vec<u8> {
         let (provider, key, vm) = (self.provider.uuid(), self.key.uuid(), self.vm.uuid());
         length_prefixed(&[
             DEK_LABEL,

@@ -16,6 +16,8 @@ mod ids;
 mod kdk;
 mod keyring;
 mod keysafe;
+#[cfg(test)]
+mod vectors;
 
 pub use backup::{
     Backup, BackupError, BackupKey, Inconsistency, MAX_BACKUP_BYTES, MAX_BACKUP_KEYS, MAX_BACKUP_NAME_BYTES,
