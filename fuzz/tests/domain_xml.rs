@@ -47,8 +47,8 @@ fn the_seed_is_accepted() {
 
 /// What is accepted is kept byte for byte, and one disk is changed without touching another.
 fn check(bytes: &[u8]) {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let Ok(domain) = DomainXml::parse(text) else { return };
+    let text = String::from_utf8_lossy(bytes);
+    let Ok(domain) = DomainXml::parse(&text) else { return };
     assert_eq!(domain.as_str(), text);
     for disk in domain.disks() {
         check_change(&domain, &disk.target);

@@ -10,8 +10,8 @@ pub const MIN_ROUNDS: NonZeroU32 = NonZeroU32::new(1_000).expect("not zero");
 /// The most rounds that are written or accepted.
 ///
 /// The number stands in the header, where anyone who can write to the disk can raise it; 2³² rounds in each of eight slots would
-/// keep one attempt to unlock busy for hours. cryptsetup's and QEMU's default of two seconds gives about 5 million rounds on
-/// a fast core, so 100 million leave room for half a minute, and bound eight slots to minutes.
+/// keep one attempt to unlock busy for hours. cryptsetup's and QEMU's default of two seconds gives some 10 million rounds on a
+/// fast core, so 100 million leave room for ten times that, and bound a header whose eight slots all say so to minutes.
 pub const MAX_ROUNDS: NonZeroU32 = NonZeroU32::new(100_000_000).expect("not zero");
 
 /// How many rounds take about `time` on this machine for one slot of ours (SHA-256), within [`MIN_ROUNDS`] and [`MAX_ROUNDS`].
