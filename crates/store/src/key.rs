@@ -28,6 +28,7 @@ impl Key {
     }
 
     /// The parts between the slashes.
+    #[must_use = "the segments are read by iterating"]
     pub fn segments(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.split('/')
     }

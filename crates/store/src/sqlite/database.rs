@@ -106,6 +106,11 @@ impl Database {
         Ok(())
     }
 
+    #[cfg(test)]
+    pub(super) fn set_pragma(&self, name: &str, number: i64) -> Result<(), StoreError> {
+        self.connection.pragma_update(None, name, number).map_err(|source| self.failure("set a pragma", source))
+    }
+
     fn check_reached(&self, asked: Revision) -> Result<(), StoreError> {
         let current = self.state.revision;
         if asked > current { Err(StoreError::Future { asked, current }) } else { Ok(()) }

@@ -121,10 +121,11 @@ pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     create_private(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
     let fail = |source| from_sqlite(path, source);
     let mut connection = connect(path).map_err(fail)?;
-    let schema = identify(&connection, path)?;
+    // Asked before the first read, which would fail on a file that cannot be locked for writing.
     if connection.is_readonly(MAIN_DB).map_err(fail)? {
         return Err(OpenError::ReadOnly { path: path.to_owned() });
     }
+    let schema = identify(&connection, path)?;
     restrict(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
     make_durable(&connection).map_err(fail)?;
     if schema == Schema::None {

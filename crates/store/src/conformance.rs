@@ -1,1 +1,0 @@
-//! What every store promises, as tests that take any of them.
