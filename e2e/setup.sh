@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# Installs what a fresh Debian 12 lacks for the build, the demo and the tests, and prepares the test guest's kernel and
+# initrd in target/testbed. What is there already is left alone. No service is installed or started: `libvirt-daemon` is
+# only the program, which the tests run by themselves.
+#
+#   e2e/setup.sh           everything
+#   e2e/setup.sh guest     without the cargo tools, which only the linters and the tests use
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+PACKAGES=(
+    gcc make pkg-config libvirt-dev                                 # the build
+    qemu-system-x86 qemu-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients    # what Cadenas works on
+    busybox-static cpio                                             # the test guest
+    cryptsetup-bin openssl python3-cryptography gdb                 # what the tests compare with
+    swtpm tpm2-tools libtss2-dev                                    # a TPM in software
+)
+TESTBED=target/testbed
+# In the order in which the guest needs them: the disks, then the power button.
+MODULES=(virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk button evdev)
+
+main() {
+    install_packages
+    prepare_guest
+    [ "${1:-}" = guest ] || install_cargo_tools
+}
+
+install_packages() {
+    local missing
+    mapfile -t missing < <(missing_packages)
+    [ ${#missing[@]} -gt 0 ] || return 0
+    echo "setup: installing ${missing[*]}"
+    quietly as_root apt-get update
+    # A newer qemu-utils, from backports say, may be there and conflict with this release's qemu-system-x86.
+    if [[ " ${missing[*]} " == *" qemu-system-x86 "* ]]; then
+        mapfile -t missing < <(printf '%s\n' "${missing[@]}" | grep -vx qemu-utils)
+        missing+=("qemu-utils=$(candidate qemu-system-x86)")
+    fi
+    quietly as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+        apt-get install -y --no-install-recommends --allow-downgrades "${missing[@]}"
+}
+
+missing_packages() {
+    comm -23 <(printf '%s\n' "${PACKAGES[@]}" | sort) \
+        <(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "${PACKAGES[@]}" 2> /dev/null |
+            sed -n 's/^installed //p' | sort -u)
+    # Any Java will do.
+    command -v keytool > /dev/null || echo default-jre-headless
+}
+
+candidate() { apt-cache policy "$1" | sed -n 's/^  Candidate: //p'; }
+
+prepare_guest() {
+    mkdir -p "$TESTBED"
+    [ -e "$TESTBED/vmlinuz" ] && [ -e "$TESTBED/modules/order" ] || fetch_kernel
+    if [ ! -e "$TESTBED/initrd" ] || [ e2e/guest/init -nt "$TESTBED/initrd" ]; then build_initrd; fi
+}
+
+# The kernel is unpacked, not installed: the machine must not boot it.
+fetch_kernel() {
+    local package work kernel module
+    package=$(kernel_package)
+    [ -n "$package" ] || { quietly as_root apt-get update; package=$(kernel_package); }
+    echo "setup: unpacking $package for the test guest"
+    work=$(mktemp -d "$TESTBED/kernel.XXXXXX")
+    (cd "$work" && quietly apt-get -o APT::Sandbox::User=root download "$package" ||
+        { quietly as_root apt-get update && quietly apt-get -o APT::Sandbox::User=root download "$package"; })
+    dpkg-deb -x "$work"/*.deb "$work"
+    mkdir -p "$TESTBED/modules"
+    for module in "${MODULES[@]}"; do
+        find "$work/lib" "$work/usr" -name "$module.ko" -exec cp {} "$TESTBED/modules/" \; 2> /dev/null || true
+        [ -e "$TESTBED/modules/$module.ko" ] || die "$package has no module $module"
+    done
+    kernel=$(echo "$work"/boot/vmlinuz-*)
+    cp "$kernel" "$TESTBED/vmlinuz"
+    printf '%s\n' "${MODULES[@]}" > "$TESTBED/modules/order"
+    rm -rf "$work" "$TESTBED/initrd"
+}
+
+kernel_package() {
+    apt-cache depends linux-image-cloud-amd64 2> /dev/null | sed -n 's/^ *Depends: \(linux-image-[^ ]*\)$/\1/p' | head -1 || true
+}
+
+build_initrd() {
+    local root
+    root=$(mktemp -d "$TESTBED/initrd.XXXXXX")
+    mkdir "$root/bin"
+    cp "$(dpkg -L busybox-static | grep -m1 -E 'bin/busybox$')" "$root/bin/busybox"
+    cp -r "$TESTBED/modules" "$root/modules"
+    install -m 755 e2e/guest/init "$root/init"
+    (cd "$root" && find . | cpio --quiet -o -H newc) > "$root.cpio"
+    mv "$root.cpio" "$TESTBED/initrd"
+    rm -rf "$root"
+}
+
+# Built without optimisation: that is minutes faster, and they have little to do.
+install_cargo_tools() {
+    local tool
+    for tool in cargo-nextest cargo-deny; do
+        command -v "$tool" > /dev/null || [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/$tool" ] || {
+            echo "setup: installing $tool"
+            CARGO_PROFILE_DEV_DEBUG=0 quietly cargo install --locked --profile dev "$tool"
+        }
+    done
+}
+
+as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
+
+# Runs a command and shows what it said only if it failed.
+quietly() {
+    local log
+    log=$(mktemp)
+    "$@" > "$log" 2>&1 || { cat "$log" >&2; rm -f "$log"; return 1; }
+    rm -f "$log"
+}
+
+die() { echo "setup: $*" >&2; exit 1; }
+
+main "$@"
