@@ -1,0 +1,88 @@
+//! Header extensions: a list of (type, length, bytes) between the header and the end of its cluster.
+
+use std::ops::Range;
+
+use super::{Refusal, be32, be64};
+
+const END: u32 = 0;
+const FEATURE_NAMES: u32 = 0x6803_f857;
+const LUKS_AREA: u32 = 0x0537_be77;
+const DATA_FILE: u32 = 0x4441_5441;
+const LONGEST_NAME: usize = 1023;
+
+/// The extensions that matter to us; others are skipped, as the format demands.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extensions {
+    /// Where the LUKS header and its key material lie, in bytes.
+    pub(crate) luks_area: Option<Range<u64>>,
+    /// The name of the external data file.
+    pub(crate) data_file: Option<String>,
+    /// The image's own names for incompatible features.
+    pub(crate) feature_names: Vec<(u8, String)>,
+}
+
+impl Extensions {
+    /// Parses `area`, the bytes from the header's end to the backing file's name or the first cluster's end.
+    pub(crate) fn parse(mut area: &[u8]) -> Result<Self, Refusal> {
+        let mut extensions = Self::default();
+        while let Some((kind, body, rest)) = split(area)? {
+            match kind {
+                FEATURE_NAMES => extensions.feature_names = feature_names(body),
+                LUKS_AREA => extensions.luks_area = Some(luks_area(body)?),
+                DATA_FILE => extensions.data_file = Some(text(&body[..body.len().min(LONGEST_NAME)])),
+                _ => {}
+            }
+            area = rest;
+        }
+        Ok(extensions)
+    }
+}
+
+/// The extension that says where the LUKS area is, ready to be written, padding included.
+pub(crate) fn luks_area_bytes(area: &Range<u64>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(24);
+    bytes.extend_from_slice(&LUKS_AREA.to_be_bytes());
+    bytes.extend_from_slice(&16_u32.to_be_bytes());
+    bytes.extend_from_slice(&area.start.to_be_bytes());
+    bytes.extend_from_slice(&(area.end - area.start).to_be_bytes());
+    bytes
+}
+
+/// Text from a file for people: whatever is in it, it comes out as printable characters.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// The first extension's type and bytes, and what follows it; `None` at the end.
+fn split(area: &[u8]) -> Result<Option<(u32, &[u8], &[u8])>, Refusal> {
+    if area.len() < 8 {
+        return Ok(None);
+    }
+    let kind = be32(area, 0);
+    if kind == END {
+        return Ok(None);
+    }
+    let too_long = || Refusal::damaged(format!("its header extension {kind:#010x} is longer than its place"));
+    let len = usize::try_from(be32(area, 4)).map_err(|_| too_long())?;
+    let body = area[8..].get(..len).ok_or_else(too_long)?;
+    let rest = area[8..].get(len.next_multiple_of(8)..).unwrap_or_default();
+    Ok(Some((kind, body, rest)))
+}
+
+fn luks_area(body: &[u8]) -> Result<Range<u64>, Refusal> {
+    if body.len() != 16 {
+        return Err(Refusal::damaged(format!("its LUKS header extension has {} bytes instead of 16", body.len())));
+    }
+    let (start, len) = (be64(body, 0), be64(body, 8));
+    let end = start.checked_add(len).ok_or_else(|| Refusal::damaged("its LUKS area ends beyond all offsets"))?;
+    Ok(start..end)
+}
+
+fn feature_names(body: &[u8]) -> Vec<(u8, String)> {
+    const INCOMPATIBLE: u8 = 0;
+    body.chunks_exact(48)
+        .filter(|entry| entry[0] == INCOMPATIBLE && entry[1] < 64)
+        .map(|entry| (entry[1], text(&entry[2..])))
+        .collect()
+}

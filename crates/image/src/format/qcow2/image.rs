@@ -1,0 +1,288 @@
+//! An opened qcow2 image: its tables, bounded and checked, and the extents of its disk.
+//!
+//! The L1 table and the places of all other tables are in memory; L2 tables are read one at a time, when they are needed.
+
+use std::ops::Range;
+
+use super::{Entry, Refusal, be64, header::Header, table_offset};
+use crate::{
+    ImageError, Storage,
+    plan::{Content, Extent},
+};
+
+/// A qcow2 image whose header and first-level tables hold.
+pub(crate) struct Qcow2<'a> {
+    storage: &'a dyn Storage,
+    header: Header,
+    file_len: u64,
+    /// Raw L1 entries, as many as the disk needs; their offsets are checked.
+    l1: Vec<u64>,
+    /// Raw refcount table entries; their offsets are checked.
+    refcount_blocks: Vec<u64>,
+    /// Where metadata is, sorted and without overlaps.
+    metadata: Vec<Range<u64>>,
+}
+
+impl<'a> Qcow2<'a> {
+    /// Reads header, L1 table and refcount table, and checks that all they point to lies in the file, at clusters, apart.
+    pub(crate) fn open(storage: &'a dyn Storage) -> Result<Self, ImageError> {
+        let header = read_header(storage)?;
+        let mut image =
+            Self { storage, header, file_len: storage.size()?, l1: vec![], refcount_blocks: vec![], metadata: vec![] };
+        // With an external data file the tables map that one: nothing of it is read.
+        if image.header.data_file.is_none() {
+            image.load_tables().map_err(|error| error.into_image_error(storage))?;
+        }
+        Ok(image)
+    }
+
+    pub(crate) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    pub(crate) fn storage(&self) -> &'a dyn Storage {
+        self.storage
+    }
+
+    pub(crate) fn file_len(&self) -> u64 {
+        self.file_len
+    }
+
+    pub(crate) fn l1(&self) -> &[u64] {
+        &self.l1
+    }
+
+    pub(crate) fn refcount_blocks(&self) -> &[u64] {
+        &self.refcount_blocks
+    }
+
+    /// Where header, tables and LUKS area are; refcount blocks and L2 tables included.
+    pub(crate) fn metadata(&self) -> &[Range<u64>] {
+        &self.metadata
+    }
+
+    /// Where the disk's bytes are, in their order.
+    pub(crate) fn extents(&self) -> Extents<'_> {
+        Extents { image: self, at: 0, table: None, budget: self.file_len }
+    }
+
+    /// The raw entries of the L2 table at `offset`.
+    pub(crate) fn l2_table(&self, offset: u64) -> Result<Vec<u64>, ImageError> {
+        self.read_table(offset, self.header.cluster.entries())
+    }
+
+    /// Whether an entry of an L2 table keeps to the file and out of the metadata.
+    pub(crate) fn parse_entry(&self, entry: u64) -> Result<Entry, ImageError> {
+        let parsed = Entry::parse(entry, self.header.cluster, self.header.version)
+            .and_then(|entry| self.check_place(&entry).map(|()| entry));
+        parsed.map_err(|refusal| self.refused(refusal))
+    }
+
+    fn check_place(&self, entry: &Entry) -> Result<(), Refusal> {
+        let place = match entry {
+            Entry::Absent | Entry::Zero(None) => return Ok(()),
+            // The cluster of zeros may be promised without being there.
+            Entry::Zero(Some(start)) => *start..start + self.header.cluster.bytes(),
+            Entry::Host(start) => self.inside(*start..start + self.header.cluster.bytes())?,
+            Entry::Packed(range) if self.header.luks_area.is_some() => {
+                let start = range.start;
+                return Err(Refusal::damaged(format!("it is encrypted, but has a compressed cluster at {start:#x}")));
+            }
+            Entry::Packed(range) => self.inside(range.clone())?,
+        };
+        if self.overlaps_metadata(&place) {
+            return Err(Refusal::damaged(format!("an L2 entry places data at {:#x}, on its own tables", place.start)));
+        }
+        Ok(())
+    }
+
+    /// A place for data begins in the file; what the file lacks at its end reads as zeros.
+    fn inside(&self, place: Range<u64>) -> Result<Range<u64>, Refusal> {
+        if place.start >= self.file_len {
+            return Err(Refusal::damaged(format!(
+                "an L2 entry places data at {:#x}, behind the file's end",
+                place.start
+            )));
+        }
+        Ok(place)
+    }
+
+    fn overlaps_metadata(&self, place: &Range<u64>) -> bool {
+        let next = self.metadata.partition_point(|range| range.end <= place.start);
+        self.metadata.get(next).is_some_and(|range| range.start < place.end)
+    }
+
+    fn load_tables(&mut self) -> Result<(), Trouble> {
+        let (cluster, header) = (self.header.cluster, &self.header);
+        let l1_end = header.l1_offset.checked_add(header.l1_entries * 8).ok_or_else(|| outside("L1 table"))?;
+        let l1 = self.table_place("L1 table", &(header.l1_offset..l1_end))?;
+        let table = self.table_place("refcount table", &header.refcount_table)?;
+        let mut metadata = vec![0..cluster.bytes(), table.clone()];
+        if header.l1_entries > 0 {
+            metadata.push(l1.start..l1.start + cluster.count(l1.end - l1.start) * cluster.bytes());
+        }
+        if let Some(area) = &header.luks_area {
+            metadata.push(self.table_place("LUKS area", area)?);
+        }
+        let needed = header.virtual_size.div_ceil(cluster.l2_span());
+        self.l1 = self.read_table(l1.start, needed)?;
+        self.refcount_blocks = self.read_table(table.start, (table.end - table.start) / 8)?;
+        for entry in &self.l1 {
+            metadata.extend(self.cluster_place("an L2 table", table_offset(*entry, cluster)?)?);
+        }
+        for entry in &self.refcount_blocks {
+            metadata.extend(self.cluster_place("a refcount block", (*entry != 0).then_some(*entry))?);
+        }
+        self.metadata = apart(metadata)?;
+        Ok(())
+    }
+
+    fn cluster_place(&self, name: &str, offset: Option<u64>) -> Result<Option<Range<u64>>, Refusal> {
+        let Some(offset) = offset else { return Ok(None) };
+        let end = offset.checked_add(self.header.cluster.bytes()).ok_or_else(|| outside(name))?;
+        self.table_place(name, &(offset..end)).map(Some)
+    }
+
+    fn table_place(&self, name: &str, place: &Range<u64>) -> Result<Range<u64>, Refusal> {
+        if place.end > self.file_len || !self.header.cluster.is_aligned(place.start) {
+            return Err(outside(name));
+        }
+        Ok(place.clone())
+    }
+
+    /// Reads `entries` numbers; the caller has checked that they lie in the file.
+    fn read_table(&self, offset: u64, entries: u64) -> Result<Vec<u64>, ImageError> {
+        let len = usize::try_from(entries * 8).expect("tables are bounded by 32 MiB");
+        let bytes = self.storage.read_vec(offset, len)?;
+        Ok(bytes.chunks_exact(8).map(|entry| be64(entry, 0)).collect())
+    }
+
+    pub(crate) fn refused(&self, refusal: Refusal) -> ImageError {
+        refusal.of(self.storage.name())
+    }
+}
+
+/// Reads and parses the first cluster.
+pub(crate) fn read_header(storage: &dyn Storage) -> Result<Header, ImageError> {
+    let refused = |refusal: Refusal| refusal.of(storage.name());
+    let file_len = storage.size()?;
+    let mut start = [0; 24];
+    if file_len < 24 {
+        return Err(refused(Refusal::damaged(format!("the file ends after {file_len} bytes, inside the header"))));
+    }
+    storage.read(0, &mut start)?;
+    let cluster = Header::cluster_size(&start).map_err(refused)?;
+    let len = usize::try_from(file_len).unwrap_or(usize::MAX).min(cluster.len());
+    Header::parse(&storage.read_vec(0, len)?).map_err(refused)
+}
+
+fn outside(name: &str) -> Refusal {
+    Refusal::damaged(format!("{name} does not lie in the file at a cluster"))
+}
+
+/// Sorts places and refuses two that overlap: one table must not be read as another.
+fn apart(mut places: Vec<Range<u64>>) -> Result<Vec<Range<u64>>, Refusal> {
+    places.sort_unstable_by_key(|place| place.start);
+    match places.windows(2).find(|pair| pair[1].start < pair[0].end) {
+        Some(pair) => Err(Refusal::damaged(format!("two of its tables overlap at offset {:#x}", pair[1].start))),
+        None => Ok(places),
+    }
+}
+
+/// A refusal that does not know the image's name yet, or an error that does.
+enum Trouble {
+    Refused(Refusal),
+    Failed(ImageError),
+}
+
+impl Trouble {
+    fn into_image_error(self, storage: &dyn Storage) -> ImageError {
+        match self {
+            Self::Refused(refusal) => refusal.of(storage.name()),
+            Self::Failed(error) => error,
+        }
+    }
+}
+
+impl From<Refusal> for Trouble {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<ImageError> for Trouble {
+    fn from(error: ImageError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// The extents of a disk, in order, a cluster each; nothing follows an error.
+pub(crate) struct Extents<'a> {
+    image: &'a Qcow2<'a>,
+    /// How far the disk has been told.
+    at: u64,
+    /// The L2 table in use, with its index in the L1 table.
+    table: Option<(usize, Vec<u64>)>,
+    /// Bytes that uncompressed clusters may still take: a file does not hold more than its length, unless one cluster
+    /// is used many times, which only a forger does.
+    budget: u64,
+}
+
+impl Extents<'_> {
+    fn extent(&mut self) -> Result<Extent, ImageError> {
+        let cluster = self.image.header.cluster;
+        let l1_index = index(self.at / cluster.l2_span());
+        let Some(table) = table_offset(self.image.l1[l1_index], cluster).map_err(|error| self.image.refused(error))?
+        else {
+            return Ok(self.up_to(self.at - self.at % cluster.l2_span() + cluster.l2_span(), Content::Zero));
+        };
+        let l2_index = index(self.at / cluster.bytes() % cluster.entries());
+        let entry = self.load(l1_index, table)?[l2_index];
+        let content = match self.image.parse_entry(entry)? {
+            Entry::Absent | Entry::Zero(_) => Content::Zero,
+            Entry::Host(host) => self.spend(host)?,
+            Entry::Packed(host) => Content::Packed { host, skip: 0 },
+        };
+        Ok(self.up_to(self.at + cluster.bytes(), content))
+    }
+
+    /// The L2 table that maps the disk where it is being told.
+    fn load(&mut self, l1_index: usize, offset: u64) -> Result<&[u64], ImageError> {
+        if self.table.as_ref().is_none_or(|(loaded, _)| *loaded != l1_index) {
+            self.table = Some((l1_index, self.image.l2_table(offset)?));
+        }
+        Ok(&self.table.as_ref().expect("loaded above").1)
+    }
+
+    fn spend(&mut self, host: u64) -> Result<Content, ImageError> {
+        let cluster = self.image.header.cluster.bytes();
+        // The file's last cluster may be cut short.
+        let room = cluster.min(self.image.file_len - host);
+        self.budget = self
+            .budget
+            .checked_sub(room)
+            .ok_or_else(|| self.image.refused(Refusal::damaged("it uses clusters of its file several times over")))?;
+        Ok(Content::Host(host))
+    }
+
+    fn up_to(&self, end: u64, content: Content) -> Extent {
+        Extent { guest: self.at..end.min(self.image.header.virtual_size), content }
+    }
+}
+
+impl Iterator for Extents<'_> {
+    type Item = Result<Extent, ImageError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at >= self.image.header.virtual_size {
+            return None;
+        }
+        let extent = self.extent();
+        self.at = extent.as_ref().map_or(self.image.header.virtual_size, |extent| extent.guest.end);
+        Some(extent)
+    }
+}
+
+fn index(number: u64) -> usize {
+    usize::try_from(number).expect("tables are bounded")
+}
