@@ -101,3 +101,87 @@ fn decode<T: Record>(entry: &Entry) -> Result<T, StoreError> {
     let read: Read<T> = serde_json::from_slice(&entry.value).map_err(broken)?;
     Ok(read.value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Provider {
+        name: String,
+        #[serde(default)]
+        default: bool,
+    }
+
+    impl Record for Provider {
+        const VERSION: u32 = 3;
+    }
+
+    fn key() -> Key {
+        "provider/1".parse().expect("a good key")
+    }
+
+    fn read(json: &str) -> Result<Stored<Provider>, StoreError> {
+        Stored::from_entry(Entry { key: key(), value: json.into(), revision: Revision::new(7) })
+    }
+
+    fn file() -> (tempfile::TempDir, std::sync::Arc<dyn Store>) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = crate::SqliteStore::open(&folder.path().join("store.db")).expect("the store opens");
+        (folder, std::sync::Arc::new(store))
+    }
+
+    #[tokio::test]
+    async fn typed_values_come_back_with_their_revision() {
+        let (_folder, store) = file();
+        let provider = Provider { name: "main".to_owned(), default: true };
+        let txn = Txn::new().put_as(key(), &provider).expect("it has a JSON form");
+        let crate::CommitOutcome::Committed { revision } = store.commit(txn).await.expect("the store takes a commit")
+        else {
+            panic!("there was nothing to conflict with")
+        };
+        let expected = Stored { key: key(), value: provider, revision };
+        let page = store.range_as::<Provider>(&Range::of(crate::Prefix::all())).await.expect("the store reads");
+        assert_eq!(page.items, [store.get_as(&key()).await.expect("the store reads").expect("it is there")]);
+        assert_eq!(page.items, [expected]);
+    }
+
+    #[test]
+    fn the_stored_form_is_stable() {
+        let provider = Provider { name: "main".to_owned(), default: false };
+        let txn = Txn::new().put_as(key(), &provider).expect("it has a JSON form");
+        let expected = r#"{"version":3,"value":{"name":"main","default":false}}"#;
+        assert_eq!(txn, Txn::new().put(key(), expected));
+        assert_eq!(read(expected).expect("it reads").value, provider);
+    }
+
+    #[test]
+    fn another_version_is_told_with_key_and_both_numbers() {
+        // The rest of a later form need not be like ours.
+        let refused = read(r#"{"version":4,"sealed":"…"}"#).expect_err("it is not known");
+        assert!(matches!(refused, StoreError::UnknownVersion { found: 4, known: 3, .. }), "{refused:?}");
+        assert!(refused.to_string().contains("provider/1"));
+    }
+
+    #[test]
+    fn a_broken_value_is_told_with_its_key() {
+        for json in [
+            "",
+            "{",
+            "null",
+            "\u{0}",
+            r#"{"value":{"name":"x"}}"#,
+            r#"{"version":3}"#,
+            r#"{"version":-3,"value":{"name":"x"}}"#,
+            r#"{"version":3,"value":{"name":7}}"#,
+            r#"{"version":3,"value":{"name":"x","colour":"red"}}"#,
+            r#"{"version":3,"value":{"name":"x"},"more":1}"#,
+            r#"{"version":3,"value":{"name":"x"}}{}"#,
+        ] {
+            let refused = read(json).expect_err("it cannot be read");
+            assert!(matches!(refused, StoreError::BrokenValue { .. }), "{json}: {refused:?}");
+            assert!(refused.to_string().contains("provider/1"));
+        }
+    }
+}
