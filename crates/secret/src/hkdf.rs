@@ -40,7 +40,9 @@ mod tests {
             &(0xf0..=0xf9).collect::<Vec<u8>>(),
             42,
         );
-        assert!(a1.equals(&unhex("3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865")));
+        assert!(
+            a1.equals(&unhex("3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865"))
+        );
         let a2 = sha256(
             &SecretBytes::take_from((0x00..=0x4f).collect()),
             &(0x60..=0xaf).collect::<Vec<u8>>(),
@@ -52,7 +54,9 @@ mod tests {
              da3275600c2f09b8367793a9aca3db71cc30c58179ec3e87c14c01d5c1f3434f1d87"
         )));
         let a3 = sha256(&SecretBytes::take_from(vec![0x0b; 22]), &[], &[], 42);
-        assert!(a3.equals(&unhex("8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8")));
+        assert!(
+            a3.equals(&unhex("8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8"))
+        );
     }
 
     fn unhex(text: &str) -> Vec<u8> {

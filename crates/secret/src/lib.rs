@@ -1,10 +1,11 @@
 //! Secret bytes and the calls into AWS-LC.
 //!
 //! Everything that is a key, a passphrase or a password lives in [`SecretBytes`]: pages that are locked in memory, kept out
-//! of core dumps, surrounded by guard pages and wiped when dropped. The other modules are the primitives that the rest of
+//! of core dumps, between guard pages, and wiped when dropped. The other modules are the primitives that the rest of
 //! Cadenas builds on; each names its source. No other crate calls AWS-LC.
 
 pub mod aead;
+mod arena;
 pub mod digest;
 pub mod hkdf;
 mod memory;

@@ -1,11 +1,13 @@
 //! Locked, guarded, wiped memory.
-#![expect(unsafe_code, reason = "guarded pages come from libsodium-style allocation, whose interface is pointers")]
+#![expect(unsafe_code, reason = "a secret is a pointer into locked memory")]
 
 use std::{fmt, ptr::NonNull};
 
 use zeroize::Zeroize;
 
-/// A secret of fixed length in its own locked pages.
+use crate::arena;
+
+/// A secret of fixed length in locked memory.
 ///
 /// Not `Clone`; its `Debug` tells only the length; dropping it wipes the bytes. Reading them is explicit: [`Self::expose`].
 pub struct SecretBytes {
@@ -30,11 +32,7 @@ impl SecretBytes {
     /// `len` zero bytes.
     #[must_use]
     pub fn zeroed(len: usize) -> Self {
-        // SAFETY: `malloc_sized` has no precondition; it returns fresh, writable pages of at least `len` bytes.
-        let bytes = unsafe { memsec::malloc_sized(len) }.expect("the system has memory for a secret");
-        let mut secret = Self { bytes };
-        secret.expose_mut().fill(0);
-        secret
+        Self { bytes: arena::allocate(len) }
     }
 
     /// `len` bytes from the system's random generator.
@@ -85,12 +83,12 @@ impl SecretBytes {
 
 impl Drop for SecretBytes {
     fn drop(&mut self) {
-        // SAFETY: `bytes` came from `malloc_sized`, is freed once, and is wiped by `free`.
-        unsafe { memsec::free(self.bytes) }
+        // SAFETY: `bytes` came from `allocate`, is freed once, and nobody can use it after `drop`.
+        unsafe { arena::free(self.bytes) }
     }
 }
 
-// SAFETY: the pages belong to this value alone and are not tied to a thread.
+// SAFETY: the bytes belong to this value alone and are not tied to a thread.
 unsafe impl Send for SecretBytes {}
 // SAFETY: shared access only reads.
 unsafe impl Sync for SecretBytes {}
@@ -125,15 +123,16 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_locked_and_kept_out_of_core_dumps() {
-        let secret = SecretBytes::random(32);
-        let address = secret.expose().as_ptr() as usize;
-        let flags = vm_flags_of(address);
-        assert!(flags.contains("dd"), "not excluded from dumps: {flags}");
-        assert!(flags.contains("lo"), "not locked: {flags}");
+    fn small_and_large_secrets_are_locked_and_kept_out_of_core_dumps() {
+        for len in [32, 10_000] {
+            let secret = SecretBytes::random(len);
+            let flags = vm_flags_of(secret.expose().as_ptr() as usize);
+            assert!(flags.contains("dd"), "not excluded from dumps: {flags}");
+            assert!(flags.contains("lo"), "not locked: {flags}");
+        }
     }
 
-    /// The `VmFlags` line of the mapping that holds `address` (proc_pid_smaps(5)).
+    /// The `VmFlags` line of the mapping that holds `address` (`proc_pid_smaps(5)`).
     fn vm_flags_of(address: usize) -> String {
         let smaps = std::fs::read_to_string("/proc/self/smaps").expect("smaps is readable");
         let mut inside = false;

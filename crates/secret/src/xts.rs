@@ -83,14 +83,7 @@ impl Context {
         // SAFETY: the context holds an expanded key; the tweak has the 16 bytes that are read; -1 keeps the direction; input
         // and output are the same `len` bytes, which AWS-LC allows.
         let done = unsafe {
-            EVP_CipherInit_ex(
-                self.0.as_ptr(),
-                ptr::null(),
-                ptr::null_mut(),
-                ptr::null(),
-                tweak.as_ptr(),
-                -1,
-            ) == 1
+            EVP_CipherInit_ex(self.0.as_ptr(), ptr::null(), ptr::null_mut(), ptr::null(), tweak.as_ptr(), -1) == 1
                 && EVP_CipherUpdate(self.0.as_ptr(), sector.as_mut_ptr(), &raw mut written, sector.as_ptr(), len) == 1
         };
         assert!(done && written == len, "a sector is 16 bytes to 16 MiB");
