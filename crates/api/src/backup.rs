@@ -6,7 +6,6 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use cadenas_keys::{KeyId, ProviderId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::{Password, Provider, ProviderName};
 

@@ -10,8 +10,8 @@ use tokio::net::UnixStream;
 
 use crate::{
     API_PREFIX, BackupFile, BackupReport, BackupRequest, Check, ConfirmBackup, CreateProvider, DeleteProvider, Event,
-    EventQuery, Feature, Policy, Problem, Provider, RecryptVm, RegisterVm, RenameProvider, RestoreRequest, RestoreResult,
-    SetFeature, SetPolicy, ShutdownVm, Task, TaskId, TaskQuery, VerifyBackup, Vm,
+    EventQuery, Feature, Policy, Problem, Provider, RecryptVm, RegisterVm, RenameProvider, RestoreRequest,
+    RestoreResult, SetFeature, SetPolicy, ShutdownVm, Task, TaskId, TaskQuery, VerifyBackup, Vm,
 };
 
 /// Answers are JSON and small; an answer beyond this is not ours.
@@ -283,15 +283,12 @@ fn request(method: Method, path: &str, body: Option<&impl Serialize>) -> Answer<
 
 /// A path segment with everything escaped that could end it or look like a verb (RFC 3986, section 2.3).
 fn segment(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            escaped.push(char::from(byte));
-        } else {
-            escaped.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    escaped
+    let escaped = |byte: u8| match byte {
+        b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(escaped).collect()
 }
 
 #[cfg(test)]

@@ -31,12 +31,7 @@ pub trait Host: Send + Sync {
     async fn vm(&self, id: VmId) -> Result<Vm, Problem>;
 
     /// Does `operation` to a VM; the caller makes sure that there is one at a time for each VM.
-    async fn run(
-        &self,
-        vm: VmId,
-        operation: VmOperation,
-        progress: Arc<TaskProgress>,
-    ) -> Result<VmOutcome, Problem>;
+    async fn run(&self, vm: VmId, operation: VmOperation, progress: Arc<TaskProgress>) -> Result<VmOutcome, Problem>;
 
     /// Adds a VM home to the inventory.
     async fn register(&self, path: PathBuf) -> Result<Vm, Problem>;

@@ -4,7 +4,6 @@ use cadenas_keys::{Fingerprint, KeyId, ProviderId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use uuid::Uuid;
 
 use crate::{ProviderName, Vm};
 

@@ -6,7 +6,6 @@ use cadenas_keys::{Fingerprint, KeyId, ProviderId, VmId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::TaskId;
 

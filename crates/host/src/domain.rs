@@ -73,8 +73,9 @@ fn check_power(domain: &DomainSummary) -> Result<(), Problem> {
 fn check_saved_state(hypervisor: &dyn Hypervisor, domain: &DomainSummary) -> Result<(), Problem> {
     let name = &domain.name;
     if domain.has_managed_save {
-        return Err(not_yet(format!("VM {name} has its memory saved to disk (managed save)"))
-            .next(format!("start it and shut it down, or drop the saved memory with `virsh managedsave-remove {name}`")));
+        return Err(not_yet(format!("VM {name} has its memory saved to disk (managed save)")).next(format!(
+            "start it and shut it down, or drop the saved memory with `virsh managedsave-remove {name}`"
+        )));
     }
     match hypervisor.snapshots(domain.uuid).map_err(|error| from_hypervisor(&error))? {
         0 => Ok(()),
@@ -86,7 +87,9 @@ fn check_saved_state(hypervisor: &dyn Hypervisor, domain: &DomainSummary) -> Res
 fn check_devices(xml: &DomainXml) -> Result<(), Problem> {
     let name = xml.name();
     if xml.has_uefi_vars() {
-        return Err(not_yet(format!("VM {name} has UEFI variables")).next("only VMs with BIOS firmware can be encrypted"));
+        return Err(
+            not_yet(format!("VM {name} has UEFI variables")).next("only VMs with BIOS firmware can be encrypted")
+        );
     }
     if xml.has_vtpm() {
         return Err(not_yet(format!("VM {name} has a vTPM")).next("remove it with `virsh edit`, or leave the VM plain"));
@@ -100,11 +103,8 @@ fn not_yet(what: String) -> Problem {
 
 /// The hard disks that are meant; CD-ROM and floppy drives never are.
 fn chosen<'a>(xml: &'a DomainXml, wanted: &[String]) -> Result<Vec<&'a DiskDevice>, Problem> {
-    let hard_disks: Vec<&DiskDevice> = xml
-        .disks()
-        .iter()
-        .filter(|disk| matches!(disk.device, DeviceKind::Disk | DeviceKind::Lun))
-        .collect();
+    let hard_disks: Vec<&DiskDevice> =
+        xml.disks().iter().filter(|disk| matches!(disk.device, DeviceKind::Disk | DeviceKind::Lun)).collect();
     if wanted.is_empty() {
         return Ok(hard_disks);
     }

@@ -56,7 +56,9 @@ pub(super) fn luks_driver() -> Check {
     }
     match qemu_opens_our_image() {
         Ok(()) => fine(NAME, "QEMU opens a disk that Cadenas encrypted"),
-        Err(reason) => failure(NAME, reason, "install a QEMU whose block layer has the luks driver (any Debian QEMU does)"),
+        Err(reason) => {
+            failure(NAME, reason, "install a QEMU whose block layer has the luks driver (any Debian QEMU does)")
+        }
     }
 }
 

@@ -68,7 +68,7 @@ fn is_libvirt_that_dumps(system: &System, process: &str) -> bool {
     matches!(name.trim(), "libvirtd" | "virtqemud") && allows_core(&system.text(&format!("/proc/{process}/limits")))
 }
 
-/// The soft limit, the first value of the line, is what QEMU inherits (proc_pid_limits(5)).
+/// The soft limit, the first value of the line, is what QEMU inherits (`proc_pid_limits(5)`).
 fn allows_core(limits: &str) -> bool {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max core file size"));
     line.and_then(|values| values.split_whitespace().next()).is_some_and(|soft| soft != "0")
@@ -116,7 +116,8 @@ mod tests {
 
     #[test]
     fn plain_swap_is_named_and_encrypted_or_compressed_swap_is_not() {
-        let swaps = format!("{SWAPS}/dev/sda2 partition 1 0 -2\n/dev/zram0 partition 1 0 5\n/dev/dm-1 partition 1 0 5\n");
+        let swaps =
+            format!("{SWAPS}/dev/sda2 partition 1 0 -2\n/dev/zram0 partition 1 0 5\n/dev/dm-1 partition 1 0 5\n");
         let (_folder, mixed) = system(&[("/proc/swaps", &swaps), ("/sys/block/dm-1/dm/uuid", "CRYPT-PLAIN-swap")]);
         let check = swap(&mixed);
         assert_eq!(check.verdict, Verdict::Warning);
@@ -127,7 +128,8 @@ mod tests {
 
     #[test]
     fn a_libvirt_that_lets_qemu_dump_core_is_warned_of() {
-        let limits = "Limit  Soft Limit  Hard Limit  Units\nMax core file size        unlimited            unlimited  bytes\n";
+        let limits =
+            "Limit  Soft Limit  Hard Limit  Units\nMax core file size        unlimited            unlimited  bytes\n";
         let (_folder, dumping) = system(&[("/proc/71/comm", "libvirtd\n"), ("/proc/71/limits", limits)]);
         assert!(core_dumps(&dumping).found.contains("71"));
         let limits = "Max core file size        0                    unlimited  bytes\n";

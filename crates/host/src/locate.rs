@@ -1,0 +1,82 @@
+//! Where a VM is: in libvirt, in a VM home, or in a home that cannot be read.
+
+use cadenas_api::{Problem, ProblemCode, chain};
+use cadenas_hypervisor::{DomainSummary, PowerState};
+use cadenas_keys::VmId;
+use cadenas_vmhome::{HomeError, VmHome};
+
+use crate::{
+    inventory::Entry,
+    local::Inner,
+    problem::{from_hypervisor, from_inventory},
+};
+
+/// A VM as it was found.
+pub(crate) enum Located {
+    /// Encrypted; the domain is there while it runs.
+    Home(Box<VmHome>),
+    /// In the inventory, but its home cannot be read.
+    Unreadable(Entry, HomeError),
+    /// Plain: libvirt has its definition, or runs it.
+    Domain(DomainSummary),
+}
+
+impl Inner {
+    /// Finds a VM by its ID. A home counts before libvirt's definition, which may be left over from an interrupted encryption.
+    pub(crate) fn locate(&self, vm: VmId) -> Result<Located, Problem> {
+        let entry = self.inventory.entry(vm).map_err(|error| from_inventory(&error))?;
+        if let Some(found) = entry.map(|entry| open(vm, entry)) {
+            // An entry whose home is not there yet, or no more, while libvirt has the domain: a plain VM.
+            match found {
+                Located::Unreadable(_, HomeError::Missing(_) | HomeError::NoDescriptor(_)) => {}
+                found => return Ok(found),
+            }
+            return Ok(self.domain(vm)?.map_or(found, Located::Domain));
+        }
+        self.domain(vm)?.map(Located::Domain).ok_or_else(|| no_such_vm(vm))
+    }
+
+    /// The home of an encrypted VM.
+    pub(crate) fn home(&self, vm: VmId) -> Result<VmHome, Problem> {
+        match self.locate(vm)? {
+            Located::Home(home) => Ok(*home),
+            Located::Unreadable(entry, error) => Err(unreadable(&entry, &error)),
+            Located::Domain(domain) => {
+                Err(Problem::new(ProblemCode::VmNotEncrypted, format!("VM {} is not encrypted", domain.name))
+                    .next(format!("encrypt it: `cadenas vm encrypt {}`", domain.name)))
+            }
+        }
+    }
+
+    /// libvirt's view of a VM, if it has one.
+    pub(crate) fn domain(&self, vm: VmId) -> Result<Option<DomainSummary>, Problem> {
+        self.hypervisor.domain(vm.into()).map_err(|error| from_hypervisor(&error))
+    }
+
+    /// Whether a VM runs.
+    pub(crate) fn power(&self, vm: VmId) -> Result<PowerState, Problem> {
+        Ok(self.domain(vm)?.map_or(PowerState::Off, |domain| domain.state))
+    }
+}
+
+/// Opens the home that an entry names; a home of another VM there is not this VM's.
+pub(crate) fn open(vm: VmId, entry: Entry) -> Located {
+    match VmHome::open(&entry.home) {
+        Ok(home) if home.vm() == vm => Located::Home(Box::new(home)),
+        Ok(_) => {
+            let home = entry.home.clone();
+            Located::Unreadable(entry, HomeError::Missing(home))
+        }
+        Err(error) => Located::Unreadable(entry, error),
+    }
+}
+
+fn no_such_vm(vm: VmId) -> Problem {
+    Problem::new(ProblemCode::NoSuchVm, format!("no VM has the ID {vm}")).next("`cadenas vm ls` shows all")
+}
+
+/// The problem of a home that cannot be read.
+pub(crate) fn unreadable(entry: &Entry, error: &HomeError) -> Problem {
+    Problem::new(ProblemCode::HomeUnfit, format!("the home of VM {} cannot be used: {}", entry.name, chain(error)))
+        .next("bring its datastore back, or drop the VM from the inventory with `cadenas vm unregister`")
+}

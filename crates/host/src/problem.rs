@@ -1,0 +1,160 @@
+//! The errors of the crates below, as problems of the API.
+//!
+//! A problem's detail is the error and its causes on one line. The code is chosen here, once for each kind of error.
+
+use cadenas_api::{Problem, ProblemCode, chain};
+use cadenas_hypervisor::{Hypervisor, HypervisorError};
+use cadenas_image::{ImageError, LockError};
+use cadenas_keys::VmId;
+use cadenas_vmhome::{
+    Cause, ClaimError, Definition, DefinitionError, DiskError, DiskProblem, HomeError, PlainDiskProblem, Record,
+    RecryptError, Refusal, RepairError, SlotError, TransitionError, UnlockError,
+};
+
+use crate::InventoryError;
+
+type Error<'a> = &'a (dyn std::error::Error + 'static);
+
+fn problem(code: ProblemCode, error: Error<'_>) -> Problem {
+    Problem::new(code, chain(error))
+}
+
+pub(crate) fn from_hypervisor(error: &HypervisorError) -> Problem {
+    match error {
+        HypervisorError::Unreachable { .. } => problem(ProblemCode::HypervisorUnreachable, error),
+        HypervisorError::NoSuchDomain { .. } => problem(ProblemCode::NoSuchVm, error),
+        HypervisorError::Failed { .. } | HypervisorError::EventLoop { .. } => {
+            problem(ProblemCode::HypervisorFailed, error)
+        }
+    }
+}
+
+pub(crate) fn from_inventory(error: &InventoryError) -> Problem {
+    problem(ProblemCode::Internal, error).next("look after the data folder of Cadenas, then try again")
+}
+
+pub(crate) fn from_home(error: &HomeError) -> Problem {
+    problem(ProblemCode::HomeUnfit, error)
+}
+
+pub(crate) fn from_unlock(error: &UnlockError) -> Problem {
+    match error {
+        UnlockError::Locked { .. } => problem(ProblemCode::VmLocked, error)
+            .next("restore the provider: `cadenas provider restore FILE.p12`; the VM unlocks by itself then"),
+        UnlockError::Key { .. } | UnlockError::Configuration { .. } => tampered(error),
+    }
+}
+
+pub(crate) fn from_disk(error: &DiskError) -> Problem {
+    match error.problem {
+        DiskProblem::Missing | DiskProblem::NotAFile(_) | DiskProblem::Unreadable => {
+            problem(ProblemCode::DiskUnfit, error)
+        }
+        _ => tampered(error),
+    }
+}
+
+fn tampered(error: Error<'_>) -> Problem {
+    problem(ProblemCode::Tampered, error)
+        .next("nothing was started or changed; bring the VM home back from a copy that you trust")
+}
+
+pub(crate) fn from_slot(error: &SlotError) -> Problem {
+    match error {
+        SlotError::Disk(disk) => from_disk(disk),
+        SlotError::Lock(lock) => from_lock(lock),
+        SlotError::Slot { .. } => problem(ProblemCode::DatastoreFailed, error),
+    }
+}
+
+fn from_lock(error: &LockError) -> Problem {
+    problem(ProblemCode::ImageInUse, error).next("find out who has it open (`fuser -v FILE`) and end that first")
+}
+
+fn from_claim(error: &ClaimError) -> Problem {
+    match error {
+        ClaimError::Image(lock) => from_lock(lock),
+        _ => problem(ProblemCode::ImageInUse, error),
+    }
+}
+
+pub(crate) fn from_recrypt(error: &RecryptError) -> Problem {
+    match error {
+        RecryptError::Home(home) => from_home(home),
+        RecryptError::Claim(claim) => from_claim(claim),
+        RecryptError::Key { source: cadenas_keys::UnwrapError::KeyMissing(_), .. } => {
+            problem(ProblemCode::VmLocked, error)
+                .next("restore the provider of the VM's present key: `cadenas provider restore FILE.p12`")
+        }
+        RecryptError::Key { .. } => tampered(error),
+        RecryptError::File(_) => problem(ProblemCode::DatastoreFailed, error),
+    }
+}
+
+pub(crate) fn from_transition(error: &TransitionError) -> Problem {
+    match error {
+        TransitionError::Refused(refusal) => from_refusal(refusal),
+        TransitionError::Undone { cause, .. } => Problem::new(code_of_cause(cause), chain(error)),
+        TransitionError::NotUndone { .. } | TransitionError::Unfinished { .. } => {
+            problem(ProblemCode::NeedsRepair, error).next("it is tried again by itself every minute")
+        }
+    }
+}
+
+fn from_refusal(refusal: &Refusal) -> Problem {
+    match refusal {
+        Refusal::Key(_) => problem(ProblemCode::ProviderNotUsable, refusal),
+        Refusal::Journal(_) => problem(ProblemCode::NeedsRepair, refusal),
+        Refusal::Claim(claim) => from_claim(claim),
+        Refusal::HomeNotEmpty(_) | Refusal::HomeNotAFolder { .. } => {
+            problem(ProblemCode::HomeUnfit, refusal).next("choose another folder with --home DIR")
+        }
+        Refusal::PlainDisk { problem: PlainDiskProblem::NotAFile(_), .. } => {
+            problem(ProblemCode::NotYetHandled, refusal)
+        }
+        Refusal::PlainDisk { .. } | Refusal::Image { .. } => problem(ProblemCode::DiskUnfit, refusal),
+        Refusal::EncryptedDisk(disk) => from_disk(disk),
+        Refusal::InTheWay { .. } | Refusal::FolderGone { .. } => problem(ProblemCode::DiskUnfit, refusal),
+        Refusal::NoSpace { .. } => problem(ProblemCode::NoSpace, refusal),
+        Refusal::Descriptor { .. } | Refusal::Home(_) | Refusal::Replaced(_) => {
+            problem(ProblemCode::HomeUnfit, refusal)
+        }
+        Refusal::File(_) => problem(ProblemCode::DatastoreFailed, refusal),
+    }
+}
+
+fn code_of_cause(cause: &Cause) -> ProblemCode {
+    match cause {
+        Cause::Cancelled => ProblemCode::Cancelled,
+        Cause::Copy { source: ImageError::Locked(_), .. } | Cause::Claim(_) => ProblemCode::ImageInUse,
+        Cause::Changed(_) => ProblemCode::ImageInUse,
+        Cause::Key(_) => ProblemCode::ProviderNotUsable,
+        Cause::Unlock(_) => ProblemCode::Tampered,
+        Cause::Descriptor(_) => ProblemCode::HomeUnfit,
+        Cause::Journal(_) => ProblemCode::Internal,
+        Cause::Copy { .. } | Cause::CopyDiffers { .. } | Cause::Copied(_) | Cause::File(_) => {
+            ProblemCode::DatastoreFailed
+        }
+    }
+}
+
+/// The problem of a VM whose interrupted transition is not settled.
+pub(crate) fn interrupted(record: &Record) -> Problem {
+    let what = format!("an interrupted {} of VM {} is not settled yet", record.transition(), record.name());
+    Problem::new(ProblemCode::NeedsRepair, what).next(
+        "`cadenas event ls` tells what it waits for; it is tried again every minute and at each start of the server",
+    )
+}
+
+/// libvirt as what a transition needs of it.
+pub(crate) struct Libvirt<'a>(pub(crate) &'a dyn Hypervisor);
+
+impl Definition for Libvirt<'_> {
+    fn define(&self, _: VmId, xml: &str, autostart: bool) -> Result<(), DefinitionError> {
+        self.0.define(xml, autostart).map_err(DefinitionError::new)
+    }
+
+    fn undefine(&self, vm: VmId) -> Result<(), DefinitionError> {
+        self.0.undefine(vm.into()).map(drop).map_err(DefinitionError::new)
+    }
+}

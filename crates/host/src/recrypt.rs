@@ -1,0 +1,54 @@
+//! Another key for an encrypted VM: shallow at any power state, deep when it is off.
+
+use std::time::Instant;
+
+use cadenas_api::{Problem, TaskProgress, VmOutcome};
+use cadenas_keys::{KeyId, ProviderId, VmId};
+use cadenas_vmhome::{Recrypted, deep_recrypt, recrypt};
+use jiff::Timestamp;
+
+use crate::{
+    local::Inner,
+    power::done,
+    problem::{from_recrypt, from_transition, from_unlock},
+};
+
+impl Inner {
+    /// Wraps the VM's data keys under another key: one small file, no disk, no libvirt.
+    pub(crate) fn recrypt(&self, vm: VmId, provider: ProviderId, key: KeyId) -> Result<VmOutcome, Problem> {
+        let home = self.home(vm)?.descriptor_path();
+        let start = Instant::now();
+        let done = recrypt(&home, &self.keys, provider, key, &*self.steps).map_err(|error| from_recrypt(&error))?;
+        let microseconds = u64::try_from(start.elapsed().as_micros()).ok();
+        Ok(match done {
+            Recrypted::Changed => VmOutcome {
+                changed: true,
+                message: format!("wrapped under key {key}"),
+                microseconds,
+                ..VmOutcome::default()
+            },
+            Recrypted::AlreadySo => VmOutcome {
+                message: format!("already wrapped under key {key}: nothing changed"),
+                microseconds,
+                ..VmOutcome::default()
+            },
+        })
+    }
+
+    /// New data keys and new volume keys: every byte of the disks is written anew.
+    pub(crate) fn deep_recrypt(
+        &self,
+        vm: VmId,
+        provider: ProviderId,
+        key: KeyId,
+        progress: &TaskProgress,
+    ) -> Result<VmOutcome, Problem> {
+        let home = self.home(vm)?;
+        self.must_be_off(&home)?;
+        let unlocked = home.unlock(&self.keys).map_err(|error| from_unlock(&error))?;
+        let created = Timestamp::now().to_string();
+        self.with_context(progress, |context| deep_recrypt(&unlocked, provider, key, &created, context))
+            .map_err(|error| from_transition(&error))?;
+        Ok(done(true, &format!("every disk has a new key, wrapped under key {key}")))
+    }
+}

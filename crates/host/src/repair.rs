@@ -1,0 +1,132 @@
+//! Settling what a crash interrupted, at start-up and whenever something was left waiting.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
+
+use cadenas_api::{HostEvent, chain};
+use cadenas_hypervisor::PowerState;
+use cadenas_keys::VmId;
+use cadenas_vmhome::{HomeError, Record, Repaired, VmHome, repair};
+
+use crate::{
+    inventory::Entry,
+    local::Inner,
+    locate::{Located, open},
+    problem::Libvirt,
+};
+
+/// The VMs whose key slots were looked at since this process began: a slot that a crash left is looked for once.
+#[derive(Debug, Default)]
+pub(crate) struct Settled(Mutex<BTreeSet<VmId>>);
+
+impl Settled {
+    fn contains(&self, vm: VmId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&vm)
+    }
+
+    /// From here on this process itself answers for the VM's slots.
+    pub(crate) fn insert(&self, vm: VmId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(vm);
+    }
+}
+
+impl Inner {
+    /// Finishes or undoes every interrupted transition, forgets homes that are gone, erases key slots that were left.
+    /// A VM that an operation holds is left to that operation.
+    pub(crate) fn repair(&self) -> Vec<HostEvent> {
+        let mut told = Vec::new();
+        for record in self.journal.pending().into_iter().flatten() {
+            match record {
+                Ok(record) => told.extend(self.settle(&record)),
+                Err(error) => told.push(HostEvent { kind: "vm.needs-repair", vm: None, message: chain(&error) }),
+            }
+        }
+        for entry in self.inventory.entries().unwrap_or_default() {
+            told.extend(self.settle_entry(entry));
+        }
+        told
+    }
+
+    fn settle(&self, record: &Record) -> Option<HostEvent> {
+        let vm = record.vm();
+        let _claim = self.claims.claim(vm)?;
+        let name = record.name();
+        let what = record.transition();
+        let event = |kind, message| Some(HostEvent { kind, vm: Some(vm), message });
+        match repair(&self.journal, record, &Libvirt(&*self.hypervisor), &*self.steps) {
+            Ok(Repaired::NothingToDo) => None,
+            Ok(Repaired::RolledBack) => {
+                event("vm.rolled-back", format!("the interrupted {what} of VM {name} was undone"))
+            }
+            Ok(Repaired::RolledForward { home_kept }) => {
+                let kept = if home_kept { "; its home stays, because other files are in it" } else { "" };
+                event("vm.rolled-forward", format!("the interrupted {what} of VM {name} was finished{kept}"))
+            }
+            Err(error) => event("vm.needs-repair", chain(&error)),
+        }
+    }
+
+    fn settle_entry(&self, entry: Entry) -> Option<HostEvent> {
+        let _claim = self.claims.claim(entry.vm)?;
+        match open(entry.vm, entry) {
+            Located::Home(home) => self.erase_left_slots(&home),
+            Located::Unreadable(entry, HomeError::Missing(_) | HomeError::NoDescriptor(_)) => {
+                self.forget_if_plain(&entry);
+                None
+            }
+            Located::Unreadable(..) | Located::Domain(_) => None,
+        }
+    }
+
+    /// An encryption that was undone or a decryption that was finished leaves an entry without home, and a domain in libvirt.
+    /// A home that is only out of reach leaves no domain: that entry stays.
+    fn forget_if_plain(&self, entry: &Entry) {
+        let settled = matches!(self.journal.find(entry.vm), Ok(None));
+        let is_domain = matches!(self.hypervisor.domain(entry.vm.into()), Ok(Some(domain)) if domain.persistent);
+        if settled
+            && is_domain
+            && let Err(error) = self.inventory.remove(entry.vm)
+        {
+            tracing::warn!(vm = %entry.vm, "{}", chain(&error));
+        }
+    }
+
+    /// Erases one-time slots that an interrupted start left, and lets the guest run that it had paused.
+    fn erase_left_slots(&self, home: &VmHome) -> Option<HostEvent> {
+        let vm = home.vm();
+        if self.settled.contains(vm) {
+            return None;
+        }
+        // A locked VM is looked at again when its keys have come.
+        let unlocked = home.unlock(&self.keys).ok()?;
+        let event = |kind, message| Some(HostEvent { kind, vm: Some(vm), message });
+        match unlocked.erase_leftover_slots() {
+            Ok(0) => {
+                self.settled.insert(vm);
+                None
+            }
+            Ok(erased) => {
+                self.settled.insert(vm);
+                self.resume_if_paused(vm);
+                event(
+                    "vm.slots-erased",
+                    format!(
+                        "{erased} one-time key slots of VM {} that an interrupted start left were erased",
+                        home.name()
+                    ),
+                )
+            }
+            Err(error) => event("vm.needs-repair", chain(&error)),
+        }
+    }
+
+    fn resume_if_paused(&self, vm: VmId) {
+        if matches!(self.power(vm), Ok(PowerState::Paused))
+            && let Err(error) = self.hypervisor.resume(vm.into())
+        {
+            tracing::warn!(%vm, "{}", chain(&error));
+        }
+    }
+}

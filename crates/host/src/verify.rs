@@ -1,0 +1,36 @@
+//! Whether a VM really is encrypted: by reading what lies on disk, not by believing the inventory.
+
+use cadenas_api::{ObjectVerdict, Problem, ProviderRef, VmOutcome};
+use cadenas_keys::VmId;
+
+use crate::local::Inner;
+
+/// Sectors that are read of each disk.
+const SAMPLES: usize = 256;
+
+impl Inner {
+    /// Reads headers and samples of an encrypted VM and tells for each object what was found.
+    pub(crate) fn verify(&self, vm: VmId) -> Result<VmOutcome, Problem> {
+        let home = self.home(vm)?;
+        let report = home.verify(&self.keys, SAMPLES);
+        let sound = report.is_sound();
+        let objects: Vec<ObjectVerdict> = report.objects.into_iter().map(shown).collect();
+        let message = if sound {
+            format!("all {} objects are encrypted, and open with their keys", objects.len())
+        } else {
+            "not everything is as it must be: see the objects".to_owned()
+        };
+        Ok(VmOutcome { message, objects, ..VmOutcome::default() })
+    }
+}
+
+fn shown(verdict: cadenas_vmhome::ObjectVerdict) -> ObjectVerdict {
+    let key = ProviderRef { id: verdict.provider, name: None, key: verdict.key, fingerprint: verdict.fingerprint };
+    ObjectVerdict {
+        object: verdict.object.to_string(),
+        encrypted: verdict.encrypted,
+        key: Some(key),
+        detail: verdict.detail,
+        problem: verdict.problem,
+    }
+}

@@ -1,0 +1,182 @@
+//! VMs as the API shows them.
+
+use std::collections::BTreeSet;
+
+use cadenas_api::{
+    DATASTORE_DEFAULT, Disk, MissingKey, Padlock, PowerState as ApiPower, Problem, ProviderRef, Vm, chain,
+};
+use cadenas_hypervisor::{DeviceKind, DiskDevice, DiskSource, DomainSummary, DomainXml, PowerState};
+use cadenas_image::{Access, File, ImageInfo, inspect};
+use cadenas_keys::{KeySafe, VmId};
+use cadenas_vmhome::{DiskEntry, VmHome};
+
+use crate::{
+    inventory::Entry,
+    local::Inner,
+    locate::{Located, open, unreadable},
+    problem::{from_hypervisor, from_inventory, interrupted},
+};
+
+impl Inner {
+    /// Every VM, by name.
+    pub(crate) fn vms(&self) -> Result<Vec<Vm>, Problem> {
+        let domains = self.hypervisor.domains().map_err(|error| from_hypervisor(&error))?;
+        let mut vms = Vec::new();
+        let mut shown = BTreeSet::new();
+        for entry in self.inventory.entries().map_err(|error| from_inventory(&error))? {
+            let domain = domains.iter().find(|domain| VmId::from(domain.uuid) == entry.vm);
+            let located = open(entry.vm, entry);
+            // A domain whose home is not there is shown as a domain, below.
+            if let (Located::Unreadable(..), Some(_)) = (&located, domain) {
+                continue;
+            }
+            let vm = self.show(located, domain);
+            shown.insert(vm.id);
+            vms.push(vm);
+        }
+        let plain = domains.into_iter().filter(|domain| !shown.contains(&VmId::from(domain.uuid)));
+        vms.extend(plain.map(|domain| self.show(Located::Domain(domain), None)));
+        vms.sort_by(|one, other| (&one.name, one.id).cmp(&(&other.name, other.id)));
+        Ok(vms)
+    }
+
+    /// One VM.
+    pub(crate) fn vm(&self, id: VmId) -> Result<Vm, Problem> {
+        let located = self.locate(id)?;
+        let domain = self.domain(id)?;
+        Ok(self.show(located, domain.as_ref()))
+    }
+
+    fn show(&self, located: Located, domain: Option<&DomainSummary>) -> Vm {
+        let mut vm = match located {
+            Located::Home(home) => self.show_home(&home, domain),
+            Located::Unreadable(entry, error) => show_unreadable(&entry, unreadable(&entry, &error).detail),
+            Located::Domain(domain) => self.show_domain(&domain),
+        };
+        if let Ok(Some(record)) = self.journal.find(vm.id)
+            && self.claims.claim(vm.id).is_some()
+        {
+            vm.problem = Some(interrupted(&record).detail);
+        }
+        vm
+    }
+
+    fn show_home(&self, home: &VmHome, domain: Option<&DomainSummary>) -> Vm {
+        let missing = home.missing_keys(&self.keys);
+        let mut disks: Vec<Disk> = home.disks().iter().map(|disk| show_encrypted_disk(home, disk)).collect();
+        let mut problem = None;
+        if missing.is_empty() {
+            match home.unlock(&self.keys) {
+                Ok(unlocked) => disks.extend(plain_disks_beside(unlocked.domain_xml(), &disks)),
+                Err(error) => problem = Some(chain(&error)),
+            }
+        }
+        Vm {
+            id: home.vm(),
+            name: home.name().as_str().to_owned(),
+            power: domain.map_or(ApiPower::Off, |domain| power(domain.state)),
+            padlock: if missing.is_empty() { Padlock::Encrypted } else { Padlock::Locked },
+            policy: home.header().policy.clone(),
+            providers: providers(home.key_safe()),
+            home: Some(home.path().to_owned()),
+            disks,
+            missing_keys: missing.into_iter().map(|(provider, key)| MissingKey { provider, key }).collect(),
+            task: None,
+            problem,
+        }
+    }
+
+    fn show_domain(&self, domain: &DomainSummary) -> Vm {
+        let xml = self.hypervisor.definition(domain.uuid).ok().and_then(|xml| DomainXml::parse(&xml).ok());
+        let disks = xml.iter().flat_map(DomainXml::disks).filter(|disk| is_hard_disk(disk)).map(show_plain_disk);
+        Vm {
+            id: domain.uuid.into(),
+            name: domain.name.clone(),
+            power: power(domain.state),
+            padlock: Padlock::None,
+            policy: DATASTORE_DEFAULT.to_owned(),
+            providers: Vec::new(),
+            home: None,
+            disks: disks.collect(),
+            missing_keys: Vec::new(),
+            task: None,
+            problem: None,
+        }
+    }
+}
+
+/// The keys that a key safe needs, each with its fingerprint.
+pub(crate) fn providers(key_safe: &KeySafe) -> Vec<ProviderRef> {
+    let keys: BTreeSet<_> =
+        key_safe.entries().iter().map(|entry| (entry.provider(), entry.key(), entry.fingerprint())).collect();
+    keys.into_iter().map(|(id, key, fingerprint)| ProviderRef { id, name: None, key, fingerprint }).collect()
+}
+
+fn show_unreadable(entry: &Entry, problem: String) -> Vm {
+    Vm {
+        id: entry.vm,
+        name: entry.name.clone(),
+        power: ApiPower::Unknown,
+        padlock: Padlock::Locked,
+        policy: String::new(),
+        providers: Vec::new(),
+        home: Some(entry.home.clone()),
+        disks: Vec::new(),
+        missing_keys: Vec::new(),
+        task: None,
+        problem: Some(problem),
+    }
+}
+
+fn show_encrypted_disk(home: &VmHome, disk: &DiskEntry) -> Disk {
+    let path = home.disk_path(disk);
+    let info = look_at(&path);
+    Disk {
+        target: disk.target.clone(),
+        source: path.display().to_string(),
+        format: disk.format.to_string(),
+        size: info.as_ref().map(|info| info.virtual_size),
+        encrypted: true,
+        cipher: info.and_then(|info| info.encryption).map(|encryption| encryption.cipher),
+        key_created: home.header().created.parse().ok(),
+    }
+}
+
+/// The hard disks of an encrypted VM that stayed plain.
+fn plain_disks_beside(xml: &str, encrypted: &[Disk]) -> Vec<Disk> {
+    let Ok(xml) = DomainXml::parse(xml) else { return Vec::new() };
+    let stayed_plain = |disk: &&DiskDevice| is_hard_disk(disk) && encrypted.iter().all(|one| one.target != disk.target);
+    xml.disks().iter().filter(stayed_plain).map(show_plain_disk).collect()
+}
+
+fn show_plain_disk(disk: &DiskDevice) -> Disk {
+    let (source, info) = match &disk.source {
+        DiskSource::File(path) => (path.display().to_string(), look_at(path)),
+        DiskSource::Block(path) => (path.display().to_string(), None),
+        DiskSource::Network { protocol } => (format!("network disk ({protocol})"), None),
+        DiskSource::Volume { pool, volume } => (format!("{pool}/{volume}"), None),
+        DiskSource::Other(kind) => (kind.clone(), None),
+        DiskSource::None => (String::new(), None),
+    };
+    let format = disk.driver_format.clone().unwrap_or_else(|| "raw".to_owned());
+    // A raw disk is what libvirt says it is, whatever its guest wrote in its first sectors.
+    let size = info.filter(|info| info.format.to_string() == format).map(|info| info.virtual_size);
+    Disk { target: disk.target.clone(), source, format, size, encrypted: false, cipher: None, key_created: None }
+}
+
+fn look_at(path: &std::path::Path) -> Option<ImageInfo> {
+    inspect(&File::open(path, Access::Read).ok()?).ok()
+}
+
+fn is_hard_disk(disk: &DiskDevice) -> bool {
+    matches!(disk.device, DeviceKind::Disk | DeviceKind::Lun)
+}
+
+fn power(state: PowerState) -> ApiPower {
+    match state {
+        PowerState::Off => ApiPower::Off,
+        PowerState::Running => ApiPower::Running,
+        PowerState::Paused => ApiPower::Paused,
+        PowerState::Other(_) => ApiPower::Other,
+    }
+}
