@@ -1,0 +1,272 @@
+//! Encrypt: from plain disks and a libvirt definition to a VM home.
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use cadenas_image::{Access, File, Format, ImageInfo, Target, inspect, open_source_as, space_needed};
+use cadenas_keys::{KeyId, KeyMissing, ObjectName, ProviderId, VmId};
+
+use crate::{
+    descriptor::{DescriptorError, DiskFormat},
+    error::{Cause, PlainDiskProblem, Refusal, TransitionError},
+    files::{self, FileError, Kind},
+    home::VmHome,
+    journal::{JournalError, Obsolete, Record, Seen, Transition},
+    locks::{ClaimError, Claims},
+    names::{FileName, VmName},
+    sealed::{Original, PlainImage},
+    staging::{self, NewDisk, NewHome, require_space, staged_paths, unused_name},
+    steps::Step,
+    transition::{Context, Run},
+};
+
+/// What is to be encrypted, and how. The caller has made sure that the VM is off and that provider and policy allow it.
+#[derive(Debug)]
+pub struct EncryptPlan {
+    /// The VM.
+    pub vm: VmId,
+    /// Its name.
+    pub name: VmName,
+    /// The policy that asks for it.
+    pub policy: String,
+    /// Now, in RFC 3339.
+    pub created: String,
+    /// The VM home: a folder that does not exist yet, in one that does, or an empty folder.
+    pub home: PathBuf,
+    /// The domain's definition, with what libvirt calls secure information.
+    pub domain_xml: String,
+    /// Whether libvirt starts the domain with the host.
+    pub autostart: bool,
+    /// The disks to encrypt; others stay plain.
+    pub disks: Vec<PlainDisk>,
+    /// The provider …
+    pub provider: ProviderId,
+    /// … and the version of its key that wraps the DEKs.
+    pub key: KeyId,
+}
+
+/// A plain disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlainDisk {
+    /// libvirt's target: `vda`.
+    pub target: String,
+    /// Its file.
+    pub path: PathBuf,
+    /// What the domain says it is. The image itself is never asked: a guest writes what it likes into a raw disk.
+    pub format: PlainFormat,
+    /// What it becomes; by default qcow2 unless it is raw without holes.
+    pub into: Option<DiskFormat>,
+}
+
+/// The driver type of a plain disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlainFormat {
+    /// `<driver type='raw'/>`.
+    Raw,
+    /// `<driver type='qcow2'/>`.
+    Qcow2,
+}
+
+/// Encrypts. Until its commit the plain VM is whole, from it on the encrypted one; see the crate's documentation.
+pub fn encrypt(plan: &EncryptPlan, context: Context<'_>) -> Result<VmHome, TransitionError> {
+    if !context.keyring.has(plan.provider, plan.key) {
+        return Err(Refusal::from(KeyMissing { provider: plan.provider, key: plan.key }).into());
+    }
+    let mut claims = Claims::default();
+    let (home, exists) = check_home(plan, context)?;
+    let disks = check_disks(plan, &home, &mut claims)?;
+    let needed = disks.iter().map(|disk| space_needed(&disk.info, &disk.into)).fold(0, u64::saturating_add);
+    require_space(&home, needed)?;
+    let run = Run { context, record: record(plan, home, exists, &disks), claims };
+    let descriptor = run.record.descriptor_path();
+    run.run(|run| {
+        make_home(run)?;
+        let disks = disks.iter().map(new_disk).collect::<Result<Vec<_>, _>>()?;
+        staging::stage(run, &plan.new_home(), &disks)
+    })?;
+    Ok(VmHome::open(&descriptor).map_err(Refusal::from)?)
+}
+
+impl EncryptPlan {
+    fn new_home(&self) -> NewHome<'_> {
+        NewHome {
+            policy: &self.policy,
+            created: &self.created,
+            domain_xml: &self.domain_xml,
+            autostart: self.autostart,
+            provider: self.provider,
+            key: self.key,
+        }
+    }
+}
+
+/// A disk that passed the checks, locked.
+struct Checked {
+    target: String,
+    file: File,
+    format: Format,
+    info: ImageInfo,
+    seen: Option<Seen>,
+    original: Original,
+    into: Target,
+    name: FileName,
+}
+
+/// The home's absolute path, and whether it is there already, empty.
+fn check_home(plan: &EncryptPlan, context: Context<'_>) -> Result<(PathBuf, bool), Refusal> {
+    if let Some(pending) = context.journal.find(plan.vm)? {
+        return Err(JournalError::Pending { name: pending.name, transition: pending.transition }.into());
+    }
+    let home = files::absolute(&plan.home)?;
+    match Kind::of(&home)? {
+        Kind::Nothing => Ok((home, false)),
+        Kind::Folder => {
+            let mut entries = fs::read_dir(&home).map_err(FileError::on("listing", &home))?;
+            if entries.next().is_some() { Err(Refusal::HomeNotEmpty(home)) } else { Ok((home, true)) }
+        }
+        other => Err(Refusal::HomeNotAFolder { path: home, kind: other.words() }),
+    }
+}
+
+fn check_disks(plan: &EncryptPlan, home: &Path, claims: &mut Claims) -> Result<Vec<Checked>, Refusal> {
+    let mut checked: Vec<Checked> = Vec::with_capacity(plan.disks.len());
+    for disk in &plan.disks {
+        let path = files::absolute(&disk.path)?;
+        let refused = |problem| Refusal::PlainDisk { target: disk.target.clone(), path: path.clone(), problem };
+        ObjectName::disk(&disk.target).map_err(|source| bad_target(plan, source))?;
+        if let Some(same) = checked.iter().find(|other| other.file.path() == path) {
+            return Err(refused(PlainDiskProblem::Repeated(same.target.clone())));
+        }
+        if checked.iter().any(|other| other.target == disk.target) {
+            let source = DescriptorError::Twice(disk.target.clone());
+            return Err(Refusal::Descriptor { name: plan.name.clone(), source });
+        }
+        checked.push(check_disk(disk, &path, home, claims, refused)?);
+    }
+    Ok(checked)
+}
+
+fn bad_target(plan: &EncryptPlan, source: cadenas_keys::NotAnObjectName) -> Refusal {
+    Refusal::Descriptor { name: plan.name.clone(), source: DescriptorError::Target(source) }
+}
+
+fn check_disk(
+    disk: &PlainDisk,
+    path: &Path,
+    home: &Path,
+    claims: &mut Claims,
+    refused: impl Fn(PlainDiskProblem) -> Refusal,
+) -> Result<Checked, Refusal> {
+    match Kind::of(path)? {
+        Kind::File => {}
+        other => return Err(refused(PlainDiskProblem::NotAFile(other.words()))),
+    }
+    let unreadable = |source| Refusal::Image { target: disk.target.clone(), source };
+    let file = File::open(path, Access::Read).map_err(unreadable)?;
+    claims.image(&file).map_err(ClaimError::from)?;
+    let metadata = fs::symlink_metadata(path).map_err(FileError::on("looking at", path))?;
+    if metadata.nlink() > 1 {
+        return Err(refused(PlainDiskProblem::HardLinked(metadata.nlink())));
+    }
+    let info = inspect(&file).map_err(unreadable)?;
+    check_image(disk.format, &info).map_err(&refused)?;
+    let original = Original {
+        path: path.to_str().ok_or_else(|| refused(PlainDiskProblem::NotUtf8))?.to_owned(),
+        image: plain_image(&info, metadata.len()),
+        mode: metadata.permissions().mode() & 0o7777,
+        uid: metadata.uid(),
+        gid: metadata.gid(),
+    };
+    let (format, target) = encrypted_format(disk, &info);
+    Ok(Checked {
+        target: disk.target.clone(),
+        format: info.format,
+        seen: Seen::at(path)?,
+        original,
+        into: target,
+        name: unused_name(home, &disk.target, format)?,
+        file,
+        info,
+    })
+}
+
+/// The image must be what the domain says. A raw disk into which its guest wrote another format's first bytes is refused,
+/// not taken for that format.
+fn check_image(said: PlainFormat, info: &ImageInfo) -> Result<(), PlainDiskProblem> {
+    let said = match said {
+        PlainFormat::Raw => Format::Raw,
+        PlainFormat::Qcow2 => Format::Qcow2,
+    };
+    if info.encryption.is_some() {
+        return Err(PlainDiskProblem::Encrypted);
+    }
+    if info.format != said {
+        let words = if said == Format::Raw { "raw" } else { "qcow2" };
+        return Err(PlainDiskProblem::WrongFormat { said: words, found: info.format.to_string() });
+    }
+    if let Some(backing_file) = &info.backing_file {
+        return Err(PlainDiskProblem::BackingFile(backing_file.clone()));
+    }
+    if info.data_file.is_some() {
+        return Err(PlainDiskProblem::DataFile);
+    }
+    if info.snapshots > 0 { Err(PlainDiskProblem::Snapshots(info.snapshots)) } else { Ok(()) }
+}
+
+fn plain_image(info: &ImageInfo, len: u64) -> PlainImage {
+    match info.cluster_size {
+        Some(cluster_size) => PlainImage::Qcow2 { cluster_size },
+        None => PlainImage::Raw { len },
+    }
+}
+
+/// Holes stay holes, which only qcow2 can; a raw disk without any stays as close to raw as can be.
+fn encrypted_format(disk: &PlainDisk, info: &ImageInfo) -> (DiskFormat, Target) {
+    let by_itself = if info.format == Format::Raw && !info.has_holes { DiskFormat::Luks } else { DiskFormat::Qcow2 };
+    let format = disk.into.unwrap_or(by_itself);
+    let cluster_size = info.cluster_size.unwrap_or(Target::DEFAULT_CLUSTER_SIZE);
+    match format {
+        DiskFormat::Luks => (format, Target::Luks),
+        DiskFormat::Qcow2 => (format, Target::Qcow2Luks { cluster_size }),
+    }
+}
+
+fn record(plan: &EncryptPlan, home: PathBuf, exists: bool, disks: &[Checked]) -> Record {
+    let names: Vec<_> = disks.iter().map(|disk| disk.name.clone()).collect();
+    let staged = staged_paths(&home, &names);
+    let descriptor = plan.name.descriptor();
+    let mut record = Record::new(plan.vm, plan.name.clone(), Transition::Encrypt, home, descriptor);
+    record.home_created = !exists;
+    record.staged = staged;
+    record.obsolete =
+        disks.iter().map(|disk| Obsolete { path: disk.file.path().to_owned(), seen: disk.seen }).collect();
+    record
+}
+
+/// Makes the home folder. Others may pass through it to the disk files, as QEMU's own user does, but not list it.
+fn make_home(run: &mut Run<'_>) -> Result<(), Cause> {
+    const MODE: u32 = 0o711;
+    let home = &run.record.home;
+    if run.record.home_created {
+        fs::create_dir(home).map_err(FileError::on("creating the folder", home))?;
+        let mode = fs::Permissions::from_mode(MODE);
+        fs::set_permissions(home, mode).map_err(FileError::on("changing the mode of", home))?;
+        files::sync_folder(files::parent(home))?;
+    }
+    run.claims.home(home)?;
+    run.reached(Step::EncryptHomeCreated);
+    Ok(())
+}
+
+fn new_disk(disk: &Checked) -> Result<NewDisk<'_>, Cause> {
+    Ok(NewDisk {
+        target: disk.target.clone(),
+        source: open_source_as(&disk.file, disk.format, None).map_err(Cause::copy(&disk.target))?,
+        file: disk.name.clone(),
+        into: disk.into,
+        original: disk.original.clone(),
+    })
+}

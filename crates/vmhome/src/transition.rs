@@ -1,0 +1,158 @@
+//! The one way in which encrypt, decrypt and deep recrypt run: record, stage, announce, commit, finish.
+//!
+//! A step that fails before the commit is undone by the same code that repairs after a crash ([`crate::repair()`]); which
+//! of the two ways it goes is read from the disk, never remembered.
+
+use cadenas_image::Progress;
+use cadenas_keys::KeyRing;
+
+use crate::{
+    definition::Definition,
+    descriptor::Descriptor,
+    error::{Cause, Refusal, TransitionError},
+    files,
+    journal::{Journal, PlainDefinition, Record, Seen, Transition},
+    locks::Claims,
+    phases::{Phases, phases},
+    repair::{RepairError, Repaired, Settling},
+    steps::{Step, Steps},
+};
+
+/// What every transition works with.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// Holds the provider's keys.
+    pub keyring: &'a KeyRing,
+    /// Where interrupted transitions are found again.
+    pub journal: &'a Journal,
+    /// The hypervisor.
+    pub definition: &'a dyn Definition,
+    /// Who wants to know of each step.
+    pub steps: &'a dyn Steps,
+    /// Who wants to know of bytes, and may cancel.
+    pub progress: &'a dyn Progress,
+}
+
+/// What staging made besides the disks that the record names.
+pub(crate) enum Staged {
+    /// The new descriptor, whose rename will be the commit.
+    Descriptor(Box<Descriptor>),
+    /// The definition to give back; putting the old descriptor aside will be the commit.
+    Plain(PlainDefinition),
+}
+
+/// A transition that has passed its checks.
+pub(crate) struct Run<'a> {
+    pub(crate) context: Context<'a>,
+    pub(crate) record: Record,
+    pub(crate) claims: Claims,
+}
+
+impl Run<'_> {
+    /// Runs it with `stage` as the part that differs. Tells whether a decrypted VM's home folder stays.
+    pub(crate) fn run(
+        mut self,
+        stage: impl FnOnce(&mut Self) -> Result<Staged, Cause>,
+    ) -> Result<bool, TransitionError> {
+        self.begin()?;
+        let committed = stage(&mut self).and_then(|staged| self.commit(staged));
+        let Self { record, mut claims, .. } = self;
+        let settling = Settling {
+            journal: self.context.journal,
+            record: &record,
+            definition: self.context.definition,
+            steps: self.context.steps,
+        };
+        match committed {
+            Ok(()) => settling.finish(&mut claims).map_err(|source| unfinished(&record, source)),
+            Err(cause) => match settling.settle(&mut claims) {
+                Ok(Repaired::RolledForward { home_kept }) => Ok(home_kept),
+                Ok(_) => Err(undone(&record, cause)),
+                Err(source) => Err(not_undone(&record, cause, source)),
+            },
+        }
+    }
+
+    pub(crate) fn reached(&self, step: Step) {
+        self.context.steps.reached(step);
+    }
+
+    pub(crate) fn phases(&self) -> &'static Phases {
+        phases(self.record.transition)
+    }
+
+    fn begin(&self) -> Result<(), Refusal> {
+        self.context.journal.begin(&self.record)?;
+        self.reached(self.phases().recorded);
+        Ok(())
+    }
+
+    /// Everything that was staged is flushed before it is announced, and announced before it is committed.
+    fn commit(&mut self, staged: Staged) -> Result<(), Cause> {
+        let descriptor = self.record.descriptor_path();
+        let (from, to) = match staged {
+            Staged::Descriptor(new) => {
+                files::write_staged(&self.record.staged_descriptor(), &new.to_bytes())?;
+                self.record.after = Some(new.identity());
+                (self.record.staged_descriptor(), descriptor)
+            }
+            Staged::Plain(plain) => {
+                self.record.after = self.record.before;
+                self.record.definition = Some(plain);
+                (descriptor, self.record.retired_descriptor())
+            }
+        };
+        self.sync_staged()?;
+        if let Some(step) = self.phases().descriptor_staged {
+            self.reached(step);
+        }
+        self.last_look()?;
+        self.context.journal.update(&self.record)?;
+        self.reached(self.phases().announced);
+        match self.record.transition {
+            Transition::Encrypt => files::rename_new(&from, &to)?,
+            Transition::Decrypt | Transition::DeepRecrypt => files::rename_over(&from, &to)?,
+        }
+        files::sync_folder(&self.record.home)?;
+        self.reached(self.phases().committed);
+        Ok(())
+    }
+
+    fn sync_staged(&self) -> Result<(), Cause> {
+        files::sync_folder(&self.record.home)?;
+        for staged in &self.record.staged {
+            files::sync_folder(files::parent(staged))?;
+        }
+        Ok(())
+    }
+
+    /// The last moment to cancel, and to see that a plain disk was written to by something that takes no locks.
+    fn last_look(&self) -> Result<(), Cause> {
+        if self.context.progress.cancelled() {
+            return Err(Cause::Cancelled);
+        }
+        for obsolete in &self.record.obsolete {
+            if obsolete.seen.is_some() && Seen::at(&obsolete.path)? != obsolete.seen {
+                return Err(Cause::Changed(obsolete.path.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn undone(record: &Record, cause: Cause) -> TransitionError {
+    TransitionError::Undone { transition: record.transition, name: record.name.clone(), cause: Box::new(cause) }
+}
+
+fn not_undone(record: &Record, cause: Cause, source: RepairError) -> TransitionError {
+    TransitionError::NotUndone {
+        transition: record.transition,
+        name: record.name.clone(),
+        cause: Box::new(cause),
+        source: Box::new(source),
+    }
+}
+
+fn unfinished(record: &Record, source: RepairError) -> TransitionError {
+    TransitionError::Unfinished { transition: record.transition, name: record.name.clone(), source: Box::new(source) }
+}
