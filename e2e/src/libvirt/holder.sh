@@ -19,11 +19,21 @@ cover() { # PATH WITH
     mount --bind "$2" "$1"
 }
 
+# libvirtd looks for the user that libvirt-daemon-system would make, even when it is told to use another.
+know_user() {
+    getent passwd libvirt-qemu > /dev/null && getent group libvirt-qemu > /dev/null && return
+    local users=$folder/users
+    mkdir -p "$users" && cp /etc/passwd /etc/group "$users/" &&
+        echo 'libvirt-qemu:x:64055:64055::/nonexistent:/usr/sbin/nologin' >> "$users/passwd" &&
+        echo 'libvirt-qemu:x:64055:' >> "$users/group" &&
+        mount --bind "$users/passwd" /etc/passwd && mount --bind "$users/group" /etc/group
+}
+
 # The machine's own /run is hidden as a whole: no libvirt, systemd or D-Bus of its own can be reached by mistake.
 prepare() {
     mkdir -p "$folder/hidden-run" && mount --bind "$folder/run" "$folder/hidden-run" &&
         mount -t tmpfs none /run && mkdir /run/libvirt && mount --bind "$folder/hidden-run" /run/libvirt &&
-        cover /etc/libvirt "$folder/etc" && cover /var/lib/libvirt "$folder/lib" &&
+        know_user && cover /etc/libvirt "$folder/etc" && cover /var/lib/libvirt "$folder/lib" &&
         cover /var/cache/libvirt "$folder/cache" && cover /var/log/libvirt "$folder/log" &&
         { virtlogd -p "$folder/virtlogd.pid" > "$folder/virtlogd.out" 2>&1 & }
 }
