@@ -79,11 +79,7 @@ pub fn try_run_with(command: &mut Command, input: &[u8]) -> Finished {
 }
 
 /// Waits until `probe` gives something, and panics with what `describe` says when that takes longer than `timeout`.
-pub fn eventually<T>(
-    timeout: Duration,
-    mut probe: impl FnMut() -> Option<T>,
-    describe: impl FnOnce() -> String,
-) -> T {
+pub fn eventually<T>(timeout: Duration, mut probe: impl FnMut() -> Option<T>, describe: impl FnOnce() -> String) -> T {
     let deadline = Instant::now() + timeout;
     loop {
         if let Some(value) = probe() {

@@ -156,9 +156,11 @@ impl Guest {
 
     /// Waits until it says something.
     pub fn wait_for_console(&self, text: &str, timeout: Duration) {
-        eventually(timeout, || self.console().contains(text).then_some(()), || {
-            format!("guest {} has not said `{text}`, but:\n{}", self.name, self.console())
-        });
+        eventually(
+            timeout,
+            || self.console().contains(text).then_some(()),
+            || format!("guest {} has not said `{text}`, but:\n{}", self.name, self.console()),
+        );
     }
 
     /// Waits until it has been through its marks, and says that it found them all.

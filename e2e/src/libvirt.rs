@@ -100,9 +100,11 @@ impl PrivateLibvirt {
     /// Starts the daemon after [`Self::stop`] and waits until it answers. It finds its guests again.
     pub fn begin(&self) {
         self.tell("start");
-        eventually(START_TIMEOUT, || (self.try_virsh(&["uri"]).code == Some(0)).then_some(()), || {
-            format!("libvirtd does not answer: {}{}", self.try_virsh(&["uri"]), self.own_words())
-        });
+        eventually(
+            START_TIMEOUT,
+            || (self.try_virsh(&["uri"]).code == Some(0)).then_some(()),
+            || format!("libvirtd does not answer: {}{}", self.try_virsh(&["uri"]), self.own_words()),
+        );
     }
 
     /// Kills the daemon and starts it again. Guests run on.
@@ -195,7 +197,9 @@ fn write_configuration(folder: &Path) {
     write("qemu.conf", QEMU_CONF);
     write(
         "libvirtd.conf",
-        &format!("host_uuid = \"{uuid}\"\nauth_unix_rw = \"none\"\nlog_outputs = \"3:file:/var/log/libvirt/libvirtd.log\"\n"),
+        &format!(
+            "host_uuid = \"{uuid}\"\nauth_unix_rw = \"none\"\nlog_outputs = \"3:file:/var/log/libvirt/libvirtd.log\"\n"
+        ),
     );
     write("virtlogd.conf", "log_level = 3\n");
 }

@@ -107,7 +107,8 @@ fn decoded(base64: &str) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     let (mut bits, mut count) = (0_u32, 0_u32);
     for byte in base64.bytes().filter(|&byte| byte != b'=') {
-        let value = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".iter().position(|&at| at == byte)?;
+        let value =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".iter().position(|&at| at == byte)?;
         bits = bits << 6 | u32::try_from(value).expect("at most 63");
         count += 6;
         if count >= 8 {

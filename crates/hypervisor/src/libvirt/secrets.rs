@@ -4,6 +4,7 @@ use uuid::Uuid;
 use virt::{
     connect::Connect,
     error::{Error, ErrorNumber},
+    secret::Secret,
 };
 
 use super::connection::{Connection, Subject};
@@ -63,9 +64,14 @@ fn define_one(connect: &Connect, secret: &DiskSecret) -> Result<(), Error> {
 /// Removes a secret, if it is there and one of ours.
 fn remove_ours(connect: &Connect, uuid: Uuid) -> Result<(), Error> {
     match connect.lookup_secret_by_uuid(uuid) {
-        Ok(secret) if secret.usage_id()?.starts_with(USAGE_PREFIX) => secret.undefine(),
+        Ok(secret) if is_ours(&secret)? => secret.undefine(),
         Ok(_foreign) => Ok(()),
         Err(error) if error.code().is(ErrorNumber::NoSecret) => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Reads the usage from the XML: `Secret::usage_id` of virt 0.5 frees a string that is libvirt's.
+fn is_ours(secret: &Secret) -> Result<bool, Error> {
+    Ok(secret.xml_desc(0)?.contains(&format!("<volume>{USAGE_PREFIX}")))
 }
