@@ -15,7 +15,10 @@ fn crates_use_only_what_the_architecture_allows() {
     for (name, uses) in used(root) {
         let may = allowed.get(&name).unwrap_or_else(|| panic!("docs/crates.txt does not name {name}"));
         let more: Vec<_> = uses.difference(may).collect();
-        assert!(more.is_empty(), "{name} uses {more:?}; change the design (ARCHITECTURE.md, docs/crates.txt) or the code");
+        assert!(
+            more.is_empty(),
+            "{name} uses {more:?}; change the design (ARCHITECTURE.md, docs/crates.txt) or the code"
+        );
     }
 }
 
