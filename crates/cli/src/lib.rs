@@ -1,1 +1,53 @@
-//! TODO
+//! The command line of Cadenas.
+//!
+//! [`args`] is the command line as types, `commands` what each command does, `output` how it is shown. The program `cadenas`
+//! is this library; `cadenasd` is the server, which `cadenas serve` becomes.
+
+pub mod args;
+mod commands;
+mod error;
+mod files;
+mod output;
+mod password;
+mod progress;
+mod session;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::Parser;
+
+use args::{Cli, OutputFormat};
+use commands::Ended;
+pub use error::Failure;
+
+/// The whole program: exit status 0 done, 1 failed, 2 the command line is wrong.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let format = cli.global.output;
+    match forbid_core_dumps().and_then(|()| commands::run(cli)) {
+        Ok(Ended::Well) => ExitCode::SUCCESS,
+        Ok(Ended::Badly) => ExitCode::FAILURE,
+        Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
+        Err(failure) => report(&failure, format),
+    }
+}
+
+/// Tells a failure on standard error, in the format that results have.
+#[must_use]
+pub fn report(failure: &Failure, format: OutputFormat) -> ExitCode {
+    let text = match format {
+        OutputFormat::Table => failure.text(),
+        OutputFormat::Json => format!("{:#}", failure.json()),
+    };
+    // Nowhere is left to tell that standard error is closed.
+    let _ = writeln!(io::stderr(), "{text}");
+    ExitCode::from(failure.exit_status())
+}
+
+fn forbid_core_dumps() -> Result<(), Failure> {
+    cadenas_secret::process::forbid_core_dumps().map_err(Failure::CoreDumps)
+}

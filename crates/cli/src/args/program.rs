@@ -1,0 +1,93 @@
+//! The commands about the program itself, and those that need no server.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum, ValueHint};
+use clap_complete::Shell;
+
+use super::secret::PasswordArgs;
+
+pub(crate) const RECOVER_EXAMPLES: &str = "\
+EXAMPLES:
+  cadenas recover --backup nkp.p12 --vm web01/web01.cadenas --out recovered
+
+Writes a file with the passphrase of each disk, for qemu-img and cryptsetup, and the VM's domain XML for `virsh define`.
+All are readable only by you; delete them when you are done.";
+pub(crate) const DOCTOR_EXAMPLES: &str = "\
+EXAMPLES:
+  cadenas doctor
+
+Exit status 1 if anything fails. Without a server the checks run in this process.";
+pub(crate) const SERVE_EXAMPLES: &str = "\
+EXAMPLES:
+  cadenas serve
+  cadenas serve --data /tmp/try --libvirt qemu:///session
+
+Everything is made on first use; no configuration file is needed. SIGTERM and SIGINT stop it; interrupted tasks are
+finished or undone at the next start.";
+pub(crate) const COMPLETION_EXAMPLES: &str = "\
+EXAMPLES:
+  cadenas completion bash > /etc/bash_completion.d/cadenas
+  cadenas completion zsh > \"${fpath[1]}/_cadenas\"";
+pub(crate) const MAN_EXAMPLES: &str = "\
+EXAMPLES:
+  cadenas man --out /usr/local/share/man/man1";
+
+/// `cadenas recover`
+#[derive(Debug, Args)]
+pub struct Recover {
+    /// The key provider's backup file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub backup: PathBuf,
+    /// The VM's descriptor
+    #[arg(long, value_name = "DESCRIPTOR", value_hint = ValueHint::FilePath)]
+    pub vm: PathBuf,
+    /// The folder to write to; it is made if it is not there
+    #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// The password.
+    #[command(flatten)]
+    pub password: PasswordArgs,
+}
+
+/// `cadenas serve`
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Where the server keeps its state
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA, value_hint = ValueHint::DirPath)]
+    pub data: PathBuf,
+    /// The libvirt whose domains are the inventory
+    #[arg(long, value_name = "URI", default_value = "qemu:///system", value_hint = ValueHint::Url)]
+    pub libvirt: String,
+    /// How to write the log, which goes to standard error
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+}
+
+/// Where the server keeps its state unless told otherwise.
+pub const DEFAULT_DATA: &str = "/var/lib/cadenas";
+
+/// How the server writes its log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object per line
+    Json,
+}
+
+/// `cadenas completion`
+#[derive(Debug, Args)]
+pub struct Completion {
+    /// The shell
+    pub shell: Shell,
+}
+
+/// `cadenas man`
+#[derive(Debug, Args)]
+pub struct Man {
+    /// The folder to write to; it is made if it is not there
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+}

@@ -1,0 +1,2 @@
+//! `cadenasd`
+fn main() {}

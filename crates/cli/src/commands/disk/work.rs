@@ -1,0 +1,143 @@
+//! One conversion: where it may write, its progress, and what becomes of a half-written image.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+};
+
+use cadenas_image::{File, ImageInfo, Locking, NewKey, Progress, Source, Target, convert, space_needed};
+
+use super::DiskError;
+use crate::{args::disk::Paths, output::Printer, progress::Display};
+
+/// Refuses a destination that is there, the source itself above all.
+pub(super) fn refuse_taken(paths: &Paths) -> Result<(), DiskError> {
+    let Paths { src, dst } = paths;
+    let Ok(there) = fs::symlink_metadata(dst) else { return Ok(()) };
+    let identity = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
+    let followed = fs::metadata(dst).unwrap_or(there);
+    if fs::metadata(src).is_ok_and(|source| identity(&source) == identity(&followed)) {
+        return Err(DiskError::SameFile { src: src.clone(), dst: dst.clone() });
+    }
+    Err(DiskError::Exists { path: dst.clone() })
+}
+
+/// Refuses, before the first byte, what would not fit.
+pub(super) fn expect_room(source: &ImageInfo, target: &Target, dst: &Path) -> Result<(), DiskError> {
+    let folder = folder_of(dst);
+    let found = rustix::fs::statvfs(folder)
+        .map_err(|source| DiskError::Folder { folder: folder.to_owned(), source: source.into() })?;
+    let (needed, free) = (space_needed(source, target), found.f_bavail.saturating_mul(found.f_frsize));
+    if needed <= free {
+        return Ok(());
+    }
+    Err(DiskError::NoSpace { path: dst.to_owned(), folder: folder.to_owned(), needed, free })
+}
+
+/// A conversion into a new file.
+pub(super) struct Work<'a> {
+    dst: &'a Path,
+    display: Mutex<Display>,
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+impl<'a> Work<'a> {
+    pub(super) fn new(printer: &Printer, verb: &str, paths: &'a Paths) -> Self {
+        let display = Display::new(printer.shows_progress(), &format!("{verb} {}", paths.src.display()));
+        Self { dst: &paths.dst, display: Mutex::new(display), done: AtomicU64::new(0), total: AtomicU64::new(0) }
+    }
+
+    /// Makes the destination; after a failure it is gone.
+    pub(super) fn convert(
+        &self,
+        source: &Source<'_>,
+        target: &Target,
+        key: Option<NewKey<'_>>,
+    ) -> Result<ImageInfo, DiskError> {
+        let image = File::create_new(self.dst)?;
+        let unfinished = Unfinished(self.dst);
+        let _lock = image.lock(Locking::Exclusive)?;
+        stop_on_interrupt();
+        let made = convert(source, &image, target, key, self);
+        if let Ok(display) = self.display.lock() {
+            display.clear();
+        }
+        let made = made?;
+        flush(folder_of(self.dst))?;
+        unfinished.keep();
+        Ok(made)
+    }
+}
+
+impl Progress for Work<'_> {
+    fn begin(&self, total_bytes: u64) {
+        self.total.store(total_bytes, Ordering::Relaxed);
+    }
+
+    fn advance(&self, bytes: u64) {
+        let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        // Whoever is showing shows for all; the threads that work do not wait for the terminal.
+        if let Ok(mut display) = self.display.try_lock() {
+            display.update(done, self.total.load(Ordering::Relaxed));
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        INTERRUPTED.load(Ordering::Relaxed)
+    }
+}
+
+/// Removes the file when dropped, unless it is kept.
+struct Unfinished<'a>(&'a Path);
+
+impl Unfinished<'_> {
+    fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        // The error that led here matters more than this one; without its header the file is no image anyway.
+        let _ = fs::remove_file(self.0);
+    }
+}
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Ctrl-C and SIGTERM make the conversion stop, so that its half-written image is removed. Where no handler can be had they end the
+/// program as they always do.
+fn stop_on_interrupt() {
+    thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(interrupted())?;
+        INTERRUPTED.store(true, Ordering::Relaxed);
+        Ok::<(), io::Error>(())
+    });
+}
+
+async fn interrupted() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+fn flush(folder: &Path) -> Result<(), DiskError> {
+    let failed = |source| DiskError::Folder { folder: folder.to_owned(), source };
+    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}

@@ -1,0 +1,104 @@
+//! `cadenas vm`
+
+use std::path::{Path, PathBuf};
+
+use cadenas_api::{
+    DATASTORE_DEFAULT, DiskFormat, RecryptVm, RegisterVm, SetPolicy, ShutdownVm, VM_ENCRYPTION_POLICY, Vm,
+};
+
+use super::{Ended, Result};
+use crate::{
+    args::vm::{Command, Encrypt, EncryptedFormat, EncryptionArgs, Operate, Recrypt, Shutdown, WaitArgs},
+    error::Failure,
+    files::FileError,
+    output::print,
+    session::Session,
+};
+
+mod show;
+
+pub(crate) async fn run(session: &Session, command: Command) -> Result {
+    let client = &session.client;
+    match command {
+        Command::Ls => session.show(client.vms(), show::list).await,
+        Command::Show(args) => session.show(client.vm(&args.vm), show::detail).await,
+        Command::SetPolicy(args) => set_policy(session, &args.vm, args.policy, args.encryption, args.wait).await,
+        Command::Encrypt(args) => encrypt(session, args).await,
+        Command::Decrypt(Operate { vm, wait }) => {
+            set_policy(session, &vm, DATASTORE_DEFAULT.to_owned(), EncryptionArgs::default(), wait).await
+        }
+        Command::Recrypt(Recrypt { vm, provider, deep, wait }) => {
+            session.operate(client.recrypt_vm(&vm, &RecryptVm { provider, deep }), wait).await
+        }
+        Command::Start(args) => session.operate(client.start_vm(&args.vm), args.wait).await,
+        Command::Shutdown(Shutdown { vm, timeout, wait }) => {
+            session.operate(client.shutdown_vm(&vm, &ShutdownVm { timeout }), wait).await
+        }
+        Command::Kill(args) => session.operate(client.kill_vm(&args.vm), args.wait).await,
+        Command::Register(args) => {
+            let request = RegisterVm { path: absolute(&args.path)? };
+            session.change(client.register_vm(&request), registered).await
+        }
+        Command::Unregister(args) => session.change(client.unregister_vm(&args.vm), unregistered).await,
+        Command::Unlock(args) => session.operate(client.unlock_vm(&args.vm), args.wait).await,
+        Command::Verify(args) => verify(session, &args).await,
+    }
+}
+
+async fn set_policy(session: &Session, vm: &str, policy: String, encryption: EncryptionArgs, wait: WaitArgs) -> Result {
+    let EncryptionArgs { provider, disks, home, format } = encryption;
+    let home = home.as_deref().map(absolute).transpose()?;
+    let request = SetPolicy { policy, provider, disks, home, format: format.map(disk_format) };
+    session.operate(session.client.set_policy(vm, &request), wait).await
+}
+
+/// A policy that does not encrypt would decrypt: not what this verb says.
+async fn encrypt(session: &Session, args: Encrypt) -> Result {
+    let policy = match args.policy {
+        None => VM_ENCRYPTION_POLICY.to_owned(),
+        Some(policy) => encrypting(session, policy).await?,
+    };
+    set_policy(session, &args.vm, policy, args.encryption, args.wait).await
+}
+
+/// An unknown policy passes: the server refuses it with its own words.
+async fn encrypting(session: &Session, policy: String) -> Result<String> {
+    let plain = session.client.policies().await?.into_iter().any(|known| known.name == policy && !known.encrypts);
+    if plain { Err(Failure::PolicyDoesNotEncrypt { policy }) } else { Ok(policy) }
+}
+
+fn disk_format(format: EncryptedFormat) -> DiskFormat {
+    match format {
+        EncryptedFormat::Qcow2 => DiskFormat::Qcow2,
+        EncryptedFormat::Luks => DiskFormat::Luks,
+    }
+}
+
+async fn verify(session: &Session, args: &Operate) -> Result {
+    let task = session.run(session.client.verify_vm(&args.vm), args.wait).await?;
+    let Some(outcome) = task.outcome else { return Ok(Ended::Well) };
+    if !session.printer.is_json() {
+        print(&show::verdicts(&outcome.objects))?;
+    }
+    let all_is_well = outcome.objects.iter().all(|object| object.problem.is_none());
+    Ok(if all_is_well { Ended::Well } else { Ended::Badly })
+}
+
+fn registered(vm: &Vm) -> String {
+    match vm.missing_keys.first() {
+        None => format!("{} is in the inventory, {}", vm.name, show::padlock(vm.padlock)),
+        Some(missing) => format!(
+            "{} is in the inventory, locked: it needs key {} of provider {}; restore that provider from its backup",
+            vm.name, missing.key, missing.provider
+        ),
+    }
+}
+
+fn unregistered(vm: &Vm) -> String {
+    format!("{} is not in the inventory any more; its files stay", vm.name)
+}
+
+/// The server works in another folder than the user.
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|source| FileError::Read { path: path.to_owned(), source }.into())
+}

@@ -1,0 +1,216 @@
+//! Secrets from people: typed on the terminal, or in a file. Never an argument, never the environment.
+
+use std::{
+    fs::File,
+    io::{self, IsTerminal, Read},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use cadenas_secret::SecretBytes;
+
+/// What is asked for, as the messages name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Of a backup file: `--password-file`, `--no-password`.
+    Password,
+    /// Of a disk: `--passphrase-file`.
+    Passphrase,
+}
+
+/// No secret could be had.
+#[derive(Debug, thiserror::Error)]
+pub enum PasswordError {
+    /// Nothing was given and nobody can be asked.
+    #[error("a {kind} is needed, and there is no terminal to ask on")]
+    NobodyToAsk {
+        /// What is needed.
+        kind: Kind,
+    },
+    /// An empty one.
+    #[error("the {kind} {} is empty", origin(.file.as_deref()))]
+    Empty {
+        /// What is empty.
+        kind: Kind,
+        /// The file, if it came from one.
+        file: Option<PathBuf>,
+    },
+    /// The two typed ones differ.
+    #[error("the two {kind}s differ; nothing was done")]
+    Different {
+        /// What differs.
+        kind: Kind,
+    },
+    /// Bytes that are no text: no terminal could type them and no other program would read them alike.
+    #[error("the {kind} {} is not UTF-8 text", origin(.file.as_deref()))]
+    NotText {
+        /// What is no text.
+        kind: Kind,
+        /// The file.
+        file: Option<PathBuf>,
+    },
+    /// Beyond every length that makes sense.
+    #[error("the {kind} {} is longer than {LONGEST} bytes", origin(.file.as_deref()))]
+    TooLong {
+        /// What is too long.
+        kind: Kind,
+        /// The file.
+        file: Option<PathBuf>,
+    },
+    /// The file cannot be read.
+    #[error("cannot read the {kind} {}", origin(Some(.file)))]
+    Unreadable {
+        /// What should be in it.
+        kind: Kind,
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The terminal cannot be read.
+    #[error("cannot ask for the {kind} on the terminal")]
+    Terminal {
+        /// What was asked for.
+        kind: Kind,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl PasswordError {
+    pub(crate) fn exit_status(&self) -> u8 {
+        match self {
+            Self::NobodyToAsk { .. } => 2,
+            _ => 1,
+        }
+    }
+
+    pub(crate) fn next(&self) -> Option<String> {
+        match self {
+            Self::NobodyToAsk { kind: Kind::Password } => {
+                Some("give --password-file FILE (`-` for standard input), or --no-password".to_owned())
+            }
+            Self::NobodyToAsk { kind: Kind::Passphrase } => {
+                Some("give --passphrase-file FILE (`-` for standard input)".to_owned())
+            }
+            Self::Empty { kind: Kind::Password, .. } => {
+                Some("if the file shall really have no password, say --no-password".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Password => "password",
+            Self::Passphrase => "passphrase",
+        })
+    }
+}
+
+/// A secret that exists: from `file` (`-`: standard input), else asked for once.
+pub(crate) fn existing(kind: Kind, file: Option<&Path>, of: &str) -> Result<SecretBytes, PasswordError> {
+    match file {
+        Some(file) => from_file(kind, file),
+        None => asked(kind, &format!("{} of {of}: ", capital(kind))),
+    }
+}
+
+/// A new secret: from `file` (`-`: standard input), else asked for twice. It is UTF-8 text.
+pub(crate) fn new(kind: Kind, file: Option<&Path>, of: &str) -> Result<SecretBytes, PasswordError> {
+    let secret = match file {
+        Some(file) => from_file(kind, file)?,
+        None => asked_twice(kind, of)?,
+    };
+    match std::str::from_utf8(secret.expose()) {
+        Ok(_) => Ok(secret),
+        Err(_) => Err(PasswordError::NotText { kind, file: file.map(Path::to_owned) }),
+    }
+}
+
+/// More than any passphrase, less than what would fill the locked memory.
+const LONGEST: usize = 4096;
+
+fn asked_twice(kind: Kind, of: &str) -> Result<SecretBytes, PasswordError> {
+    let first = asked(kind, &format!("New {kind} of {of}: "))?;
+    let second = asked_or_empty(kind, "The same again: ")?;
+    if first.equals(second.expose()) { Ok(first) } else { Err(PasswordError::Different { kind }) }
+}
+
+fn asked(kind: Kind, prompt: &str) -> Result<SecretBytes, PasswordError> {
+    let secret = asked_or_empty(kind, prompt)?;
+    if secret.is_empty() { Err(PasswordError::Empty { kind, file: None }) } else { Ok(secret) }
+}
+
+/// Standard input decides whether there is somebody to ask; the conversation itself goes over the controlling terminal, so
+/// that it does not mix with a redirected output.
+fn asked_or_empty(kind: Kind, prompt: &str) -> Result<SecretBytes, PasswordError> {
+    if !io::stdin().is_terminal() {
+        return Err(PasswordError::NobodyToAsk { kind });
+    }
+    let typed = rpassword::prompt_password(prompt).map_err(|source| PasswordError::Terminal { kind, source })?;
+    Ok(SecretBytes::take_from(typed.into_bytes()))
+}
+
+fn from_file(kind: Kind, file: &Path) -> Result<SecretBytes, PasswordError> {
+    let unreadable = |source| PasswordError::Unreadable { kind, file: file.to_owned(), source };
+    let (bytes, len) = if file == Path::new("-") {
+        read_all(io::stdin().lock()).map_err(unreadable)?
+    } else {
+        read_all(opened(kind, file).map_err(unreadable)?).map_err(unreadable)?
+    };
+    if len > LONGEST {
+        return Err(PasswordError::TooLong { kind, file: Some(file.to_owned()) });
+    }
+    let secret = without_newline(&bytes.expose()[..len]);
+    if secret.is_empty() { Err(PasswordError::Empty { kind, file: Some(file.to_owned()) }) } else { Ok(secret) }
+}
+
+fn opened(kind: Kind, path: &Path) -> io::Result<File> {
+    const OTHERS_READ: u32 = 0o004;
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() && metadata.mode() & OTHERS_READ != 0 {
+        crate::output::warn(&format!("every user can read the {kind} in {}; `chmod 600` it", path.display()));
+    }
+    Ok(file)
+}
+
+/// Straight into locked memory; one byte more than allowed tells that there is more.
+fn read_all(mut from: impl Read) -> io::Result<(SecretBytes, usize)> {
+    let mut bytes = SecretBytes::zeroed(LONGEST + 1);
+    let mut len = 0;
+    loop {
+        match from.read(&mut bytes.expose_mut()[len..]) {
+            Ok(0) => return Ok((bytes, len)),
+            Ok(more) => len += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Without the one newline that editors and `echo` put at the end.
+fn without_newline(bytes: &[u8]) -> SecretBytes {
+    let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    SecretBytes::new_with(line.len(), |secret| secret.copy_from_slice(line))
+}
+
+fn origin(file: Option<&Path>) -> String {
+    match file {
+        None => "that was typed".to_owned(),
+        Some(file) if file == Path::new("-") => "from standard input".to_owned(),
+        Some(file) => format!("in {}", file.display()),
+    }
+}
+
+fn capital(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Password => "Password",
+        Kind::Passphrase => "Passphrase",
+    }
+}
