@@ -1,4 +1,5 @@
 //! The program under test: `cadenas serve`, and the commands that talk to it.
+#![expect(clippy::must_use_candidate, reason = "commands are run for what they do; what they print may not matter")]
 
 use std::{
     fs::{self, File},

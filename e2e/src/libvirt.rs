@@ -13,9 +13,9 @@ use tempfile::TempDir;
 
 use crate::command::{Finished, eventually, run, try_run};
 
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// For a machine without cgroup delegation, AppArmor or a `libvirt-qemu` user.
+/// For a machine without cgroup delegation or `AppArmor`.
 const QEMU_CONF: &str = "\
 user = \"root\"
 group = \"root\"

@@ -13,7 +13,7 @@ use cadenas_hypervisor::{
 use cadenas_secret::SecretBytes;
 use uuid::Uuid;
 
-const BOOT: Duration = Duration::from_secs(60);
+const BOOT: Duration = Duration::from_mins(1);
 const PASSPHRASE: &str = "0123456789abcdef";
 
 fn libvirt_at(private: &PrivateLibvirt) -> Libvirt {

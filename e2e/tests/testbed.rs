@@ -4,7 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use cadenas_e2e::{DiskFormat, Guest, PrivateLibvirt, eventually, files_with, passphrases_in, run, try_run};
 
-const BOOT: Duration = Duration::from_secs(60);
+const BOOT: Duration = Duration::from_mins(1);
 
 #[test]
 fn a_guest_writes_its_marks_reads_them_after_a_second_start_and_shuts_down() {
