@@ -109,3 +109,26 @@ fn long() -> impl ValueGenerator<Output = u64> {
         _ => any,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edit_changes_what_it_says() {
+        assert_eq!(edited(b"abcdef", &[Edit::Set(1, b'X')]), b"aXcdef");
+        assert_eq!(edited(b"abcdef", &[Edit::Flip(6, 0)]), b"`bcdef");
+        assert_eq!(edited(b"abcdef", &[Edit::Number(5, 0)]), b"abcd\0\0");
+        assert_eq!(edited(b"abcdef", &[Edit::Insert(3, *b"123")]), b"abc123def");
+        assert_eq!(edited(b"abcdef", &[Edit::Remove(4, 200)]), b"abcd");
+        assert_eq!(edited(b"abcdef", &[Edit::Copy(0, 4, 3)]), b"abcdab");
+        assert_eq!(edited(b"abcdef", &[Edit::Cut(2), Edit::Set(3, b'X')]), b"aX");
+    }
+
+    #[test]
+    fn every_edit_takes_an_empty_input() {
+        bolero::check!().with_generator(edits()).for_each(|edits| {
+            edited(b"", edits);
+        });
+    }
+}
