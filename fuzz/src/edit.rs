@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn every_edit_takes_an_empty_input() {
         bolero::check!().with_generator(edits()).for_each(|edits| {
-            edited(b"", edits);
+            assert!(edited(b"", edits).len() <= 3 * edits.len());
         });
     }
 }
