@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cadenas_image::{Access, File, Format, ImageInfo, Target, inspect, open_source_as, space_needed};
+use cadenas_image::{Access, File, Format, ImageInfo, Storage as _, Target, inspect, open_source_as, space_needed};
 use cadenas_keys::{KeyId, KeyMissing, ObjectName, ProviderId, VmId};
 
 use crate::{
@@ -180,7 +180,8 @@ fn check_disk(
         uid: metadata.uid(),
         gid: metadata.gid(),
     };
-    let (format, target) = encrypted_format(disk, &info);
+    let has_holes = file.next_data(0).map_err(FileError::on("looking for holes in", path))? != Some(0..metadata.len());
+    let (format, target) = encrypted_format(disk, &info, has_holes);
     Ok(Checked {
         target: disk.target.clone(),
         format: info.format,
@@ -224,8 +225,8 @@ fn plain_image(info: &ImageInfo, len: u64) -> PlainImage {
 }
 
 /// Holes stay holes, which only qcow2 can; a raw disk without any stays as close to raw as can be.
-fn encrypted_format(disk: &PlainDisk, info: &ImageInfo) -> (DiskFormat, Target) {
-    let by_itself = if info.format == Format::Raw && !info.has_holes { DiskFormat::Luks } else { DiskFormat::Qcow2 };
+fn encrypted_format(disk: &PlainDisk, info: &ImageInfo, has_holes: bool) -> (DiskFormat, Target) {
+    let by_itself = if info.format == Format::Raw && !has_holes { DiskFormat::Luks } else { DiskFormat::Qcow2 };
     let format = disk.into.unwrap_or(by_itself);
     let cluster_size = info.cluster_size.unwrap_or(Target::DEFAULT_CLUSTER_SIZE);
     match format {

@@ -301,6 +301,11 @@ impl Record {
         self.home.join(self.descriptor.retired())
     }
 
+    /// The record without its announcement.
+    pub(crate) fn retracted(&self) -> Self {
+        Self { after: None, definition: None, ..self.clone() }
+    }
+
     fn parse(bytes: &[u8], path: &Path) -> Result<Self, JournalError> {
         #[derive(Deserialize)]
         struct Version {

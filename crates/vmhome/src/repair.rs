@@ -204,6 +204,10 @@ impl Settling<'_> {
         for obsolete in &record.obsolete {
             self.must_exist(&obsolete.path)?;
         }
+        if record.after.is_some() {
+            // Taken back first: from now on the home may be gone without being missed.
+            self.journal.update(&record.retracted())?;
+        }
         for staged in record.staged.iter().chain([&record.staged_descriptor()]) {
             self.remove_staged(staged)?;
         }
