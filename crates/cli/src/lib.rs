@@ -36,15 +36,17 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Tells a failure on standard error, in the format that results have.
-#[must_use]
-pub fn report(failure: &Failure, format: OutputFormat) -> ExitCode {
-    let text = match format {
-        OutputFormat::Table => failure.text(),
-        OutputFormat::Json => format!("{:#}", failure.json()),
-    };
-    // Nowhere is left to tell that standard error is closed.
+/// A line on standard error. That it may be closed is no reason to stop, and nowhere is left to tell it.
+pub fn tell(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Tells a failure in the format that results have.
+fn report(failure: &Failure, format: OutputFormat) -> ExitCode {
+    match format {
+        OutputFormat::Table => tell(&failure.text()),
+        OutputFormat::Json => tell(&format!("{:#}", failure.json())),
+    }
     ExitCode::from(failure.exit_status())
 }
 

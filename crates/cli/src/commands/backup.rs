@@ -93,13 +93,13 @@ fn copy(password: &Password) -> Password {
 }
 
 fn proved(provider: &Provider, path: &Path) -> String {
-    let mut text = format!("{} holds the keys of {}, was read again and opens:", path.display(), provider.name);
+    let mut lines = vec![format!("{} holds the keys of {}, was read again and opens:", path.display(), provider.name)];
     for KeyVersion { id, fingerprint, state, .. } in &provider.versions {
         let current = if *state == KeyVersionState::Current { "  (current)" } else { "" };
-        text.push_str(&format!("\n  key {id}  fingerprint {fingerprint}{current}"));
+        lines.push(format!("  key {id}  fingerprint {fingerprint}{current}"));
     }
-    text.push_str(&format!("\n{} is {}. Keep the file away from this machine.", provider.name, state(provider.state)));
-    text
+    lines.push(format!("{} is {}. Keep the file away from this machine.", provider.name, state(provider.state)));
+    lines.join("\n")
 }
 
 fn verified(report: &BackupReport, _look: &Look) -> String {
@@ -118,16 +118,18 @@ fn verified(report: &BackupReport, _look: &Look) -> String {
 fn restored(result: &RestoreResult) -> String {
     let RestoreResult { provider, outcome, dry_run, unlocked } = result;
     let (name, id) = (&provider.name, provider.id);
-    let mut text = match (outcome, dry_run) {
+    let done = match (outcome, dry_run) {
         (Restored::Created, false) => format!("{name} ({id}) is restored and {}", state(provider.state)),
         (Restored::Created, true) => format!("{name} ({id}) would be restored"),
         (Restored::KeysAdded, false) => format!("{name} ({id}) was here; the keys it lacked are restored"),
         (Restored::KeysAdded, true) => format!("{name} ({id}) is here; the keys it lacks would be restored"),
         (Restored::AlreadySo, _) => format!("{name} ({id}) is here with every key of the file; nothing to do"),
     };
-    if !unlocked.is_empty() {
-        let verb = if *dry_run { "Would unlock" } else { "Unlocked" };
-        text.push_str(&format!("\n{verb}: {}", harmless(&unlocked.join(", "))));
+    match unlocked.as_slice() {
+        [] => done,
+        unlocked => {
+            let verb = if *dry_run { "Would unlock" } else { "Unlocked" };
+            format!("{done}\n{verb}: {}", harmless(&unlocked.join(", ")))
+        }
     }
-    text
 }

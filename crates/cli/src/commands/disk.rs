@@ -5,7 +5,7 @@ mod work;
 
 pub(crate) use error::DiskError;
 
-use std::{fmt::Write as _, path::Path};
+use std::path::Path;
 
 use cadenas_image::{
     Access, Encryption, File, Format, ImageInfo, Locking, NewKey, Target, check, inspect, open_source,
@@ -83,9 +83,9 @@ fn check_image(printer: &Printer, args: &Check) -> Result {
         _ => Some(password::existing(Kind::Passphrase, file, &args.src.display().to_string())?),
     };
     let report = check(&image, passphrase.as_ref()).map_err(DiskError::from)?;
-    let checked = Checked { path: args.src.display().to_string(), encrypted, problems: report.problems };
+    let checked = Checked::new(&args.src, encrypted, report);
     printer.show(&checked, Checked::text)?;
-    Ok(if checked.problems.is_empty() { Ended::Well } else { Ended::Badly })
+    Ok(if checked.problem_count == 0 { Ended::Well } else { Ended::Badly })
 }
 
 fn opened(path: &Path) -> Result<File> {
@@ -202,19 +202,27 @@ impl EncryptionInfo {
 struct Checked {
     path: String,
     encrypted: bool,
+    opened_slot: Option<u8>,
+    problem_count: u64,
     problems: Vec<String>,
+    leaked_clusters: u64,
 }
 
 impl Checked {
+    fn new(path: &Path, encrypted: bool, report: CheckReport) -> Self {
+        let CheckReport { opened_slot, problems, problem_count, leaked_clusters, .. } = report;
+        Self { path: path.display().to_string(), encrypted, opened_slot, problem_count, problems, leaked_clusters }
+    }
+
     fn text(&self, _look: &Look) -> String {
-        let mut text = match (self.problems.len(), self.encrypted) {
-            (0, true) => format!("{} is whole, and the passphrase opens it", self.path),
-            (0, false) => format!("{} is whole; it is not encrypted", self.path),
+        let verdict = match (self.problem_count, self.opened_slot) {
+            (0, Some(slot)) => format!("{} is whole, and the passphrase opens its key slot {slot}", self.path),
+            (0, None) => format!("{} is whole; it is not encrypted", self.path),
             (count, _) => format!("{} has {count} problem(s):", self.path),
         };
-        for problem in &self.problems {
-            write!(text, "\n  {problem}").expect("text grows");
-        }
-        text
+        let problems = self.problems.iter().map(|problem| format!("  {problem}"));
+        let leaked = (self.leaked_clusters > 0)
+            .then(|| format!("  {} clusters are lost room, which harms nothing", self.leaked_clusters));
+        [verdict].into_iter().chain(problems).chain(leaked).collect::<Vec<_>>().join("\n")
     }
 }

@@ -10,7 +10,7 @@ pub(crate) fn size(bytes: u64) -> String {
     let Some(unit) = exponent.checked_sub(1).and_then(|index| UNITS.get(usize::try_from(index).ok()?)) else {
         return format!("{bytes} B");
     };
-    let tenths = u128::from(bytes) * 10 >> (10 * exponent);
+    let tenths = (u128::from(bytes) * 10) >> (10 * exponent);
     match tenths % 10 {
         0 => format!("{} {unit}", tenths / 10),
         tenth => format!("{}.{tenth} {unit}", tenths / 10),

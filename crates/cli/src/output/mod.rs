@@ -65,9 +65,9 @@ impl Printer {
     }
 }
 
-/// A line to people beside the results. A closed standard error is no reason to stop.
+/// A line to people beside the results.
 pub(crate) fn warn(text: &str) {
-    let _ = writeln!(io::stderr(), "cadenas: {text}");
+    crate::tell(&format!("cadenas: {text}"));
 }
 
 /// Text and one newline, to standard output; unlike `println!` it does not panic when nobody reads.
