@@ -80,8 +80,8 @@ fn check_qcow2(storage: &dyn Storage, passphrase: Option<&SecretBytes>) -> Resul
     count.use_all()?;
     count.compare_refcounts()?;
     count.compare_copied_flags()?;
-    let Count { problems, problem_count, leaked, .. } = count;
-    Ok(CheckReport { info, opened_slot, problems, problem_count, leaked_clusters: leaked })
+    let Count { problems, found, leaked, .. } = count;
+    Ok(CheckReport { info, opened_slot, problems, problem_count: found, leaked_clusters: leaked })
 }
 
 /// How often each cluster of a file is used, counted anew.
@@ -90,7 +90,7 @@ struct Count<'a> {
     /// By cluster of the file; more than 65,535 uses are all the same.
     uses: Vec<u16>,
     problems: Vec<String>,
-    problem_count: u64,
+    found: u64,
     leaked: u64,
 }
 
@@ -104,7 +104,7 @@ impl<'a> Count<'a> {
             return Err(ImageError::Unsupported { image: image.storage().name(), feature });
         }
         let uses = vec![0; usize::try_from(clusters).expect("bounded above")];
-        Ok(Self { image, uses, problems: Vec::new(), problem_count: 0, leaked: 0 })
+        Ok(Self { image, uses, problems: Vec::new(), found: 0, leaked: 0 })
     }
 
     fn use_all(&mut self) -> Result<(), ImageError> {
@@ -143,7 +143,7 @@ impl<'a> Count<'a> {
 
     fn compare_refcounts(&mut self) -> Result<(), ImageError> {
         let (cluster, order) = (self.image.header().cluster, self.image.header().refcount_order);
-        let per_block = cluster.len() * 8 >> order;
+        let per_block = (cluster.len() * 8) >> order;
         let blocks = self.uses.len().div_ceil(per_block);
         for block in 0..blocks {
             let counts = match self.image.refcount_blocks().get(block) {
@@ -191,7 +191,7 @@ impl<'a> Count<'a> {
 
     fn problem(&mut self, what: String) {
         const TOLD: usize = 100;
-        self.problem_count += 1;
+        self.found += 1;
         if self.problems.len() < TOLD {
             self.problems.push(what);
         }

@@ -149,15 +149,13 @@ impl<'a> Destination<'a> {
 
     /// What of a piece has to be written: all of it, or its granules that are not zeros, neighbours together.
     fn runs(&self, data: &[u8]) -> Vec<Range<usize>> {
-        if !self.cut.keeps_holes {
-            return vec![0..data.len()];
-        }
-        let granule = usize::try_from(self.cut.granule).expect("granules are small");
+        let granule = if self.cut.keeps_holes { self.cut.granule } else { to_u64(data.len()) };
+        let granule = usize::try_from(granule).expect("granules are small");
         let mut runs: Vec<Range<usize>> = Vec::new();
         for (number, bytes) in data.chunks(granule).enumerate() {
             let at = number * granule..number * granule + bytes.len();
             match runs.last_mut() {
-                _ if is_zero(bytes) => {}
+                _ if self.cut.keeps_holes && is_zero(bytes) => {}
                 Some(last) if last.end == at.start => last.end = at.end,
                 _ => runs.push(at),
             }

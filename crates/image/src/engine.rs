@@ -100,7 +100,10 @@ pub(crate) fn run<S: Stages>(
         }
         drop(read_out);
         scope.spawn(move || read_all(stages, segments, &free_out, &read_in, &done_in));
-        write_all(done_out, free_in, &mut write)
+        let written = write_all(&done_out, &free_in, &mut write);
+        // Without the writer's ends of the channels the other stages stop.
+        drop((done_out, free_in));
+        written
     })
 }
 
@@ -143,17 +146,16 @@ fn read_all<S: Stages>(
 fn work_all<S: Stages>(stages: &S, read: &Receiver<Item>, done: &Sender<Result<Item, ImageError>>) {
     let mut worker = stages.worker();
     for (segment, mut piece) in read {
-        let worked = piece.as_mut().map_or(Ok(()), |piece| stages.work(&mut worker, &segment, piece));
-        if done.send(worked.map(|()| (segment, piece))).is_err() {
+        let outcome = piece.as_mut().map_or(Ok(()), |piece| stages.work(&mut worker, &segment, piece));
+        if done.send(outcome.map(|()| (segment, piece))).is_err() {
             return;
         }
     }
 }
 
-/// Its channel ends go when it returns, and the other stages with them.
 fn write_all(
-    done: Receiver<Result<Item, ImageError>>,
-    free: Sender<Piece>,
+    done: &Receiver<Result<Item, ImageError>>,
+    free: &Sender<Piece>,
     write: &mut impl FnMut(&Segment, Option<&Piece>) -> Result<(), ImageError>,
 ) -> Result<(), ImageError> {
     for item in done {

@@ -167,7 +167,9 @@ impl<E, I: Iterator<Item = Result<Extent, E>>> Plan<I> {
                     return Some(Segment::Data(more));
                 }
                 let Segment::Data(parts) = segment else { unreachable!("matched above") };
-                more.into_iter().for_each(|part| append(parts, part));
+                for part in more {
+                    append(parts, part);
+                }
             }
             (_, next) => return Some(next),
         }

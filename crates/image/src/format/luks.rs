@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use cadenas_luks::{Header, HeaderError, SlotIndex, VolumeKey};
+use cadenas_luks::{Header, SlotIndex, VolumeKey};
 use cadenas_secret::SecretBytes;
 
 use crate::{Encryption, ImageError, Storage};
@@ -78,9 +78,4 @@ impl<'a> LuksArea<'a> {
         self.header = header;
         Ok(())
     }
-}
-
-/// Whether an error says that there is no LUKS header at all.
-pub(crate) fn is_absent(error: &HeaderError) -> bool {
-    matches!(error, HeaderError::NotLuks | HeaderError::Truncated { .. })
 }

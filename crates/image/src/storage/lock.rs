@@ -53,7 +53,7 @@ pub struct ImageLock {
 impl Drop for ImageLock {
     fn drop(&mut self) {
         // Nothing to do about a failure: closing the file lets go as well.
-        drop(set(&self.file, libc::F_UNLCK, USED, 2 * (SHUT_OUT - USED)));
+        let _ = set(&self.file, libc::F_UNLCK, USED, 2 * (SHUT_OUT - USED));
     }
 }
 

@@ -83,7 +83,8 @@ impl Storage for Memory {
         let content = self.content();
         let len = to_u64(content.bytes.len());
         let Some(first) = content.written.range(from / BLOCK..).next().copied() else { return Ok(None) };
-        let end = (first..).find(|block| !content.written.contains(block)).expect("memory is finite");
+        let run = content.written.range(first..).zip(first..).take_while(|(block, expected)| *block == expected);
+        let end = first + to_u64(run.count());
         let data = from.max(first * BLOCK)..len.min(end * BLOCK);
         Ok((data.start < data.end).then_some(data))
     }
@@ -267,8 +268,8 @@ impl Crash {
         self.state().content.bytes.clone()
     }
 
-    /// All images that a power cut at any instant so far could have left: at each flush, every subset of the changes before it,
-    /// each write torn at every sector of 512 bytes besides. For few and small changes only.
+    /// What power cuts at every instant so far could have left: at each flush, every subset of the changes before it, each write
+    /// whole or torn at a sector. For few changes between flushes only.
     #[must_use]
     pub fn every_power_cut(&self) -> Vec<Vec<u8>> {
         let state = self.state();
@@ -308,7 +309,9 @@ impl Storage for Crash {
         let mut state = self.state();
         let pending = std::mem::take(&mut state.pending);
         let base = state.content.clone();
-        pending.iter().for_each(|change| change.apply(&mut state.content));
+        for change in &pending {
+            change.apply(&mut state.content);
+        }
         state.history.push((base, pending));
         Ok(())
     }
@@ -326,15 +329,15 @@ impl Change {
         }
     }
 
-    /// It whole, and a write cut off at each sector that it reaches.
+    /// It whole, and a write cut off at some of the sectors that it reaches: the first, the last and six between.
     fn torn(&self) -> Vec<Self> {
         let Self::Write { offset, bytes } = self else { return vec![self.clone()] };
         let end = offset + to_u64(bytes.len());
-        (offset / 512 + 1..=end.div_ceil(512))
-            .map(|sector| {
-                let kept = usize::try_from((sector * 512).min(end) - offset).expect("part of a buffer");
-                Self::Write { offset: *offset, bytes: bytes[..kept].to_vec() }
-            })
+        let cuts = offset / 512 + 1..end.div_ceil(512);
+        let step = usize::try_from((cuts.end.saturating_sub(cuts.start) / 7).max(1)).expect("part of a buffer");
+        let kept = cuts.step_by(step).map(|sector| sector * 512 - offset).chain([end - offset]);
+        kept.map(|kept| usize::try_from(kept).expect("part of a buffer"))
+            .map(|kept| Self::Write { offset: *offset, bytes: bytes[..kept].to_vec() })
             .collect()
     }
 }

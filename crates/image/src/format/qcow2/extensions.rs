@@ -25,16 +25,21 @@ impl Extensions {
     /// Parses `area`, the bytes from the header's end to the backing file's name or the first cluster's end.
     pub(crate) fn parse(mut area: &[u8]) -> Result<Self, Refusal> {
         let mut extensions = Self::default();
-        while let Some((kind, body, rest)) = split(area)? {
-            match kind {
-                FEATURE_NAMES => extensions.feature_names = feature_names(body),
-                LUKS_AREA => extensions.luks_area = Some(luks_area(body)?),
-                DATA_FILE => extensions.data_file = Some(text(&body[..body.len().min(LONGEST_NAME)])),
-                _ => {}
-            }
-            area = rest;
+        while let Some((kind, body)) = first(area)? {
+            extensions.take(kind, body)?;
+            area = area.get(8 + body.len().next_multiple_of(8)..).unwrap_or_default();
         }
         Ok(extensions)
+    }
+
+    fn take(&mut self, kind: u32, body: &[u8]) -> Result<(), Refusal> {
+        match kind {
+            FEATURE_NAMES => self.feature_names = feature_names(body),
+            LUKS_AREA => self.luks_area = Some(luks_area(body)?),
+            DATA_FILE => self.data_file = Some(text(&body[..body.len().min(LONGEST_NAME)])),
+            _ => {}
+        }
+        Ok(())
     }
 }
 
@@ -54,8 +59,8 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..end]).chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-/// The first extension's type and bytes, and what follows it; `None` at the end.
-fn split(area: &[u8]) -> Result<Option<(u32, &[u8], &[u8])>, Refusal> {
+/// The first extension's type and bytes; `None` at the end.
+fn first(area: &[u8]) -> Result<Option<(u32, &[u8])>, Refusal> {
     if area.len() < 8 {
         return Ok(None);
     }
@@ -66,8 +71,7 @@ fn split(area: &[u8]) -> Result<Option<(u32, &[u8], &[u8])>, Refusal> {
     let too_long = || Refusal::damaged(format!("its header extension {kind:#010x} is longer than its place"));
     let len = usize::try_from(be32(area, 4)).map_err(|_| too_long())?;
     let body = area[8..].get(..len).ok_or_else(too_long)?;
-    let rest = area[8..].get(len.next_multiple_of(8)..).unwrap_or_default();
-    Ok(Some((kind, body, rest)))
+    Ok(Some((kind, body)))
 }
 
 fn luks_area(body: &[u8]) -> Result<Range<u64>, Refusal> {
