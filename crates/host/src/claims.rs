@@ -22,7 +22,8 @@ impl Claims {
     /// Takes the VM, unless another operation holds it.
     pub(crate) fn claim(&self, vm: VmId) -> Option<Claim<'_>> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        held.insert(vm).then_some(Claim { claims: self, vm })
+        // Not `then_some`: a claim that is made must be dropped only by its holder.
+        held.insert(vm).then(|| Claim { claims: self, vm })
     }
 }
 

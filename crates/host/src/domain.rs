@@ -73,13 +73,13 @@ fn check_power(domain: &DomainSummary) -> Result<(), Problem> {
 fn check_saved_state(hypervisor: &dyn Hypervisor, domain: &DomainSummary) -> Result<(), Problem> {
     let name = &domain.name;
     if domain.has_managed_save {
-        return Err(not_yet(format!("VM {name} has its memory saved to disk (managed save)")).next(format!(
+        return Err(not_yet(&format!("VM {name} has its memory saved to disk (managed save)")).next(format!(
             "start it and shut it down, or drop the saved memory with `virsh managedsave-remove {name}`"
         )));
     }
     match hypervisor.snapshots(domain.uuid).map_err(|error| from_hypervisor(&error))? {
         0 => Ok(()),
-        count => Err(not_yet(format!("VM {name} has {count} snapshots or checkpoints"))
+        count => Err(not_yet(&format!("VM {name} has {count} snapshots or checkpoints"))
             .next(format!("delete them first: `virsh snapshot-list {name}`, `virsh checkpoint-list {name}`"))),
     }
 }
@@ -88,16 +88,18 @@ fn check_devices(xml: &DomainXml) -> Result<(), Problem> {
     let name = xml.name();
     if xml.has_uefi_vars() {
         return Err(
-            not_yet(format!("VM {name} has UEFI variables")).next("only VMs with BIOS firmware can be encrypted")
+            not_yet(&format!("VM {name} has UEFI variables")).next("only VMs with BIOS firmware can be encrypted")
         );
     }
     if xml.has_vtpm() {
-        return Err(not_yet(format!("VM {name} has a vTPM")).next("remove it with `virsh edit`, or leave the VM plain"));
+        return Err(
+            not_yet(&format!("VM {name} has a vTPM")).next("remove it with `virsh edit`, or leave the VM plain")
+        );
     }
     Ok(())
 }
 
-fn not_yet(what: String) -> Problem {
+fn not_yet(what: &str) -> Problem {
     Problem::new(ProblemCode::NotYetHandled, format!("{what}, which is not yet handled"))
 }
 
@@ -118,7 +120,7 @@ fn chosen<'a>(xml: &'a DomainXml, wanted: &[String]) -> Result<Vec<&'a DiskDevic
 }
 
 fn file_disk(xml: &DomainXml, disk: &DiskDevice) -> Result<FileDisk, Problem> {
-    let refuse = |what: &str| Err(not_yet(format!("disk {} of VM {} is {what}", disk.target, xml.name())));
+    let refuse = |what: &str| Err(not_yet(&format!("disk {} of VM {} is {what}", disk.target, xml.name())));
     let path = match &disk.source {
         DiskSource::File(path) if disk.device == DeviceKind::Disk => path,
         DiskSource::File(_) => return refuse("a passed-through SCSI device"),

@@ -6,7 +6,7 @@ use cadenas_api::{DiskFormat as ApiDiskFormat, Problem, ProblemCode, TaskProgres
 use cadenas_hypervisor::DomainSummary;
 use cadenas_image::Progress;
 use cadenas_keys::{KeyId, ProviderId, VmId};
-use cadenas_vmhome::{Context, DiskFormat, EncryptPlan, PlainDisk, PlainFormat, VmName, decrypt, encrypt};
+use cadenas_vmhome::{Context, DiskFormat, EncryptPlan, NotAVmName, PlainDisk, PlainFormat, VmName, decrypt, encrypt};
 use jiff::Timestamp;
 
 use crate::{
@@ -50,7 +50,7 @@ impl Inner {
 
     fn plan(&self, vm: VmId, domain: &DomainSummary, request: Request) -> Result<EncryptPlan, Problem> {
         let found = encryptable(&*self.hypervisor, domain, &request.disks)?;
-        let name: VmName = domain.name.parse().map_err(|error: cadenas_vmhome::NameError| {
+        let name: VmName = domain.name.parse().map_err(|error: NotAVmName| {
             Problem::new(ProblemCode::BadName, error.to_string())
                 .next(format!("rename the VM: `virsh domrename {} NEW`", domain.name))
         })?;

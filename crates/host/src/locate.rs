@@ -50,7 +50,7 @@ impl Inner {
 
     /// libvirt's view of a VM, if it has one.
     pub(crate) fn domain(&self, vm: VmId) -> Result<Option<DomainSummary>, Problem> {
-        self.hypervisor.domain(vm.into()).map_err(|error| from_hypervisor(&error))
+        self.hypervisor.domain(vm.uuid()).map_err(|error| from_hypervisor(&error))
     }
 
     /// Whether a VM runs.

@@ -31,7 +31,7 @@ impl Inner {
         match self.power(vm)? {
             PowerState::Running => return Ok(done(false, "it is running already")),
             PowerState::Paused => {
-                self.hypervisor.resume(vm.into()).map_err(|error| from_hypervisor(&error))?;
+                self.hypervisor.resume(vm.uuid()).map_err(|error| from_hypervisor(&error))?;
                 return Ok(done(true, "it was paused and goes on"));
             }
             PowerState::Off | PowerState::Other(_) => {}
@@ -56,12 +56,12 @@ impl Inner {
         let erased = unlocked.erase_one_time_keys(&keys, &*self.steps).map_err(|error| from_slot(&error));
         let running = started
             .and(erased)
-            .and_then(|()| self.hypervisor.resume(home.vm().into()).map_err(|error| from_hypervisor(&error)));
+            .and_then(|()| self.hypervisor.resume(home.vm().uuid()).map_err(|error| from_hypervisor(&error)));
         match running {
             Ok(_) => Ok(done(true, "it runs")),
             Err(problem) => {
                 // No guest runs while its slot may still be open. The error that led here is the one to tell.
-                if let Err(error) = self.hypervisor.destroy(home.vm().into()) {
+                if let Err(error) = self.hypervisor.destroy(home.vm().uuid()) {
                     tracing::warn!(vm = %home.vm(), %error, "a VM that could not be started stays in libvirt");
                 }
                 Err(problem)
@@ -78,7 +78,7 @@ impl Inner {
                 uuid: Uuid::new_v4(),
                 path: key.path.display().to_string(),
                 value: SecretBytes::new_with(key.passphrase.len(), |copy| {
-                    copy.copy_from_slice(key.passphrase.expose())
+                    copy.copy_from_slice(key.passphrase.expose());
                 }),
             };
             xml = xml
@@ -95,7 +95,7 @@ impl Inner {
         if self.power(vm)?.is_off() {
             return Ok(done(false, "it is off already"));
         }
-        self.hypervisor.shutdown(vm.into()).map_err(|error| from_hypervisor(&error))?;
+        self.hypervisor.shutdown(vm.uuid()).map_err(|error| from_hypervisor(&error))?;
         let deadline = Instant::now() + Duration::from_secs(timeout);
         while !self.power(vm)?.is_off() {
             if progress.is_cancelled() {
@@ -119,7 +119,7 @@ impl Inner {
         if self.power(vm)?.is_off() {
             return Ok(done(false, "it is off already"));
         }
-        self.hypervisor.destroy(vm.into()).map_err(|error| from_hypervisor(&error))?;
+        self.hypervisor.destroy(vm.uuid()).map_err(|error| from_hypervisor(&error))?;
         Ok(done(true, "it is off"))
     }
 

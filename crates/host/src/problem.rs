@@ -4,11 +4,11 @@
 
 use cadenas_api::{Problem, ProblemCode, chain};
 use cadenas_hypervisor::{Hypervisor, HypervisorError};
-use cadenas_image::{ImageError, LockError};
+use cadenas_image::LockError;
 use cadenas_keys::VmId;
 use cadenas_vmhome::{
     Cause, ClaimError, Definition, DefinitionError, DiskError, DiskProblem, HomeError, PlainDiskProblem, Record,
-    RecryptError, Refusal, RepairError, SlotError, TransitionError, UnlockError,
+    RecryptError, Refusal, SlotError, TransitionError, UnlockError,
 };
 
 use crate::InventoryError;
@@ -82,7 +82,7 @@ pub(crate) fn from_recrypt(error: &RecryptError) -> Problem {
     match error {
         RecryptError::Home(home) => from_home(home),
         RecryptError::Claim(claim) => from_claim(claim),
-        RecryptError::Key { source: cadenas_keys::UnwrapError::KeyMissing(_), .. } => {
+        RecryptError::Key { source: cadenas_keys::UnwrapError::KeyMissing { .. }, .. } => {
             problem(ProblemCode::VmLocked, error)
                 .next("restore the provider of the VM's present key: `cadenas provider restore FILE.p12`")
         }
@@ -112,9 +112,10 @@ fn from_refusal(refusal: &Refusal) -> Problem {
         Refusal::PlainDisk { problem: PlainDiskProblem::NotAFile(_), .. } => {
             problem(ProblemCode::NotYetHandled, refusal)
         }
-        Refusal::PlainDisk { .. } | Refusal::Image { .. } => problem(ProblemCode::DiskUnfit, refusal),
         Refusal::EncryptedDisk(disk) => from_disk(disk),
-        Refusal::InTheWay { .. } | Refusal::FolderGone { .. } => problem(ProblemCode::DiskUnfit, refusal),
+        Refusal::PlainDisk { .. } | Refusal::Image { .. } | Refusal::InTheWay { .. } | Refusal::FolderGone { .. } => {
+            problem(ProblemCode::DiskUnfit, refusal)
+        }
         Refusal::NoSpace { .. } => problem(ProblemCode::NoSpace, refusal),
         Refusal::Descriptor { .. } | Refusal::Home(_) | Refusal::Replaced(_) => {
             problem(ProblemCode::HomeUnfit, refusal)
@@ -126,8 +127,7 @@ fn from_refusal(refusal: &Refusal) -> Problem {
 fn code_of_cause(cause: &Cause) -> ProblemCode {
     match cause {
         Cause::Cancelled => ProblemCode::Cancelled,
-        Cause::Copy { source: ImageError::Locked(_), .. } | Cause::Claim(_) => ProblemCode::ImageInUse,
-        Cause::Changed(_) => ProblemCode::ImageInUse,
+        Cause::Claim(_) | Cause::Changed(_) => ProblemCode::ImageInUse,
         Cause::Key(_) => ProblemCode::ProviderNotUsable,
         Cause::Unlock(_) => ProblemCode::Tampered,
         Cause::Descriptor(_) => ProblemCode::HomeUnfit,
@@ -155,6 +155,6 @@ impl Definition for Libvirt<'_> {
     }
 
     fn undefine(&self, vm: VmId) -> Result<(), DefinitionError> {
-        self.0.undefine(vm.into()).map(drop).map_err(DefinitionError::new)
+        self.0.undefine(vm.uuid()).map(drop).map_err(DefinitionError::new)
     }
 }

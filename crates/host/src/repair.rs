@@ -84,7 +84,7 @@ impl Inner {
     /// A home that is only out of reach leaves no domain: that entry stays.
     fn forget_if_plain(&self, entry: &Entry) {
         let settled = matches!(self.journal.find(entry.vm), Ok(None));
-        let is_domain = matches!(self.hypervisor.domain(entry.vm.into()), Ok(Some(domain)) if domain.persistent);
+        let is_domain = matches!(self.hypervisor.domain(entry.vm.uuid()), Ok(Some(domain)) if domain.persistent);
         if settled
             && is_domain
             && let Err(error) = self.inventory.remove(entry.vm)
@@ -102,7 +102,7 @@ impl Inner {
         // A locked VM is looked at again when its keys have come.
         let unlocked = home.unlock(&self.keys).ok()?;
         let event = |kind, message| Some(HostEvent { kind, vm: Some(vm), message });
-        match unlocked.erase_leftover_slots() {
+        match unlocked.erase_leftover_slots(&*self.steps) {
             Ok(0) => {
                 self.settled.insert(vm);
                 None
@@ -124,7 +124,7 @@ impl Inner {
 
     fn resume_if_paused(&self, vm: VmId) {
         if matches!(self.power(vm), Ok(PowerState::Paused))
-            && let Err(error) = self.hypervisor.resume(vm.into())
+            && let Err(error) = self.hypervisor.resume(vm.uuid())
         {
             tracing::warn!(%vm, "{}", chain(&error));
         }

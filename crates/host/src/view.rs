@@ -108,7 +108,7 @@ impl Inner {
 /// The keys that a key safe needs, each with its fingerprint.
 pub(crate) fn providers(key_safe: &KeySafe) -> Vec<ProviderRef> {
     let keys: BTreeSet<_> =
-        key_safe.entries().iter().map(|entry| (entry.provider(), entry.key(), entry.fingerprint())).collect();
+        key_safe.entries().iter().map(|entry| (entry.provider, entry.key, entry.fingerprint)).collect();
     keys.into_iter().map(|(id, key, fingerprint)| ProviderRef { id, name: None, key, fingerprint }).collect()
 }
 

@@ -51,7 +51,7 @@ fn cipher(key: &SecretBytes) -> LessSafeKey {
 mod tests {
     use super::*;
 
-    /// The GCM specification (`McGrew` and Viega), test case 16: AES-256 with associated data.
+    /// The GCM specification (McGrew and Viega), test case 16: AES-256 with associated data.
     #[test]
     fn gcm_specification_test_case_16() {
         let key = key_of("feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308");

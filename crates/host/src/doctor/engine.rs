@@ -8,7 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use cadenas_api::Check;
+use cadenas_api::{Check, chain};
 use cadenas_hypervisor::Hypervisor;
 use cadenas_image::{File, NewKey, NoProgress, Target, convert, open_source};
 use cadenas_luks::MIN_ROUNDS;
@@ -16,7 +16,6 @@ use cadenas_secret::SecretBytes;
 use uuid::Uuid;
 
 use super::{System, failure, fine, on_path, warning};
-use crate::problem::chain;
 
 /// Oldest libvirt whose domains take `<encryption>` inside a qcow2 disk's `<source>`.
 const OLDEST_LIBVIRT: (u32, u32) = (6, 10);

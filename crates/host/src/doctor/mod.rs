@@ -75,8 +75,8 @@ fn failure(name: &str, found: impl Into<String>, mend: impl Into<String>) -> Che
 /// The value of `NAME=value` in a shell-style configuration file, without quotes; the last one counts.
 fn shell_setting(text: &str, name: &str) -> Option<String> {
     let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
-    let values = lines.filter_map(|line| line.strip_prefix(name)?.trim_start().strip_prefix('='));
-    values.last().map(|value| value.trim().trim_matches(['"', '\'']).to_owned())
+    let mut values = lines.filter_map(|line| line.strip_prefix(name)?.trim_start().strip_prefix('='));
+    values.next_back().map(|value| value.trim().trim_matches(['"', '\'']).to_owned())
 }
 
 /// Whether an executable of that name is on the path.
