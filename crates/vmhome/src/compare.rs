@@ -2,33 +2,40 @@
 
 use std::{
     io,
+    panic::resume_unwind,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    thread,
 };
 
 use cadenas_image::{ImageError, Progress, Source, Storage, Target, convert};
 use cadenas_luks::SECTOR_BYTES;
 use cadenas_secret::digest;
 
-/// Compares the whole disk, sector by sector: both are read once more, decrypted and digested.
+/// Compares the whole disk, sector by sector: both are read once more, at the same time, decrypted and digested.
 ///
-/// The old disk is removed on the strength of this answer.
-pub(crate) fn same_data(one: &Source<'_>, other: &Source<'_>, stop: &dyn Progress) -> Result<bool, ImageError> {
+/// The old disk is removed on the strength of this answer. `progress` is told of the bytes of `one`.
+pub(crate) fn same_data(one: &Source<'_>, other: &Source<'_>, progress: &dyn Progress) -> Result<bool, ImageError> {
     if one.info().virtual_size != other.info().virtual_size {
         return Ok(false);
     }
-    Ok(digest_of(one, stop)? == digest_of(other, stop)?)
+    let (one, other) = thread::scope(|scope| {
+        let beside = scope.spawn(|| digest_of(other, &Quiet(progress)));
+        let one = digest_of(one, progress);
+        (one, beside.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    });
+    Ok(one? == other?)
 }
 
-fn digest_of(source: &Source<'_>, stop: &dyn Progress) -> Result<u128, ImageError> {
+fn digest_of(source: &Source<'_>, progress: &dyn Progress) -> Result<u128, ImageError> {
     let digest = DiskDigest::default();
-    convert(source, &digest, &Target::Raw { len: None }, None, &Quiet(stop))?;
+    convert(source, &digest, &Target::Raw { len: None }, None, progress)?;
     Ok(digest.sum())
 }
 
-/// Tells nobody of bytes, since they were counted when they were copied, but can be cancelled.
+/// Tells nobody of bytes, but can be cancelled.
 struct Quiet<'a>(&'a dyn Progress);
 
 impl Progress for Quiet<'_> {
@@ -101,7 +108,9 @@ mod tests {
     fn order_and_holes_do_not_matter_but_every_byte_and_its_place_does() {
         let digest = |writes: &[(u64, &[u8])]| {
             let disk = DiskDigest::default();
-            writes.iter().for_each(|(offset, bytes)| disk.write_at(*offset, bytes).expect("written"));
+            for (offset, bytes) in writes {
+                disk.write_at(*offset, bytes).expect("written");
+            }
             disk.sum()
         };
         let (a, b, zeros) = ([1; 512], [2; 512], [0; 512]);

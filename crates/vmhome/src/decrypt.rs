@@ -38,8 +38,8 @@ pub fn decrypt(unlocked: &Unlocked, context: Context<'_>) -> Result<Decrypted, T
     check_space(&sources, &placements)?;
     let record = record(unlocked, placements)?;
     let run = Run { context, record, claims };
-    let home_kept = run.run(|run| stage(run, unlocked, &sources))?;
-    Ok(Decrypted { home_kept: home_kept.then(|| unlocked.home.path().to_owned()) })
+    let done = run.run(|run| stage(run, unlocked, &sources))?;
+    Ok(Decrypted { home_kept: done.home_kept.then(|| unlocked.home.path().to_owned()) })
 }
 
 fn open_sources<'a>(unlocked: &Unlocked, files: &'a [File]) -> Result<Vec<(Source<'a>, Target)>, Refusal> {
@@ -119,7 +119,7 @@ fn stage(run: &mut Run<'_>, unlocked: &Unlocked, sources: &[(Source<'_>, Target)
         let file = File::open(&placement.staged, Access::Read).map_err(Cause::copy(&disk.entry.target))?;
         // The format is known: a guest may have made its disk begin like another.
         let copy = open_source_as(&file, into.format(), None).map_err(Cause::copy(&disk.entry.target))?;
-        if !same_data(source, &copy, run.context.progress).map_err(Cause::copy(&disk.entry.target))? {
+        if !same_data(source, &copy, &Part(run.context.progress)).map_err(Cause::copy(&disk.entry.target))? {
             return Err(Cause::CopyDiffers { target: disk.entry.target.clone() });
         }
         restore_owner_and_mode(placement)?;

@@ -51,8 +51,8 @@ pub fn deep_recrypt(
         key,
     };
     let run = Run { context, record: record(unlocked, &disks), claims };
-    run.run(|run| staging::stage(run, &new_home, &disks))?;
-    Ok(VmHome::open(&unlocked.home.descriptor_path()).map_err(Refusal::from)?)
+    let done = run.run(|run| staging::stage(run, &new_home, &disks))?;
+    Ok(done.home.expect("a deep recrypt makes a descriptor"))
 }
 
 fn same_format(disk: &OpenDisk) -> Target {

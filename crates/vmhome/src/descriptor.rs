@@ -170,16 +170,10 @@ impl Descriptor {
 
     /// Reads the one byte form, and nothing else.
     pub fn parse(bytes: &[u8]) -> Result<Self, DescriptorError> {
-        /// All that every future version has in common.
-        #[derive(Deserialize)]
-        struct Version {
-            cadenas: u64,
+        let descriptor: Self = serde_json::from_slice(bytes).map_err(|error| unread(bytes, error))?;
+        if descriptor.cadenas != FORMAT_VERSION {
+            return Err(DescriptorError::UnknownVersion(descriptor.cadenas));
         }
-        let version: Version = serde_json::from_slice(bytes).map_err(DescriptorError::Malformed)?;
-        if version.cadenas != FORMAT_VERSION {
-            return Err(DescriptorError::UnknownVersion(version.cadenas));
-        }
-        let descriptor: Self = serde_json::from_slice(bytes).map_err(DescriptorError::Malformed)?;
         if descriptor.to_bytes() != bytes {
             return Err(DescriptorError::NotCanonical);
         }
@@ -261,6 +255,19 @@ impl DiskEntry {
             return Err(DescriptorError::ReservedPath { target: self.target.clone(), path: self.path.clone() });
         }
         Ok(())
+    }
+}
+
+/// Why JSON does not read: it is of another version, whatever else that holds, or no descriptor.
+fn unread(bytes: &[u8], error: serde_json::Error) -> DescriptorError {
+    /// All that every future version has in common.
+    #[derive(Deserialize)]
+    struct Version {
+        cadenas: u64,
+    }
+    match serde_json::from_slice(bytes) {
+        Ok(Version { cadenas }) if cadenas != FORMAT_VERSION => DescriptorError::UnknownVersion(cadenas),
+        _ => DescriptorError::Malformed(error),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Encrypt: from plain disks and a libvirt definition to a VM home.
 
 use std::{
-    fs,
+    fmt, fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
@@ -24,7 +24,6 @@ use crate::{
 };
 
 /// What is to be encrypted, and how. The caller has made sure that the VM is off and that provider and policy allow it.
-#[derive(Debug)]
 pub struct EncryptPlan {
     /// The VM.
     pub vm: VmId,
@@ -81,13 +80,19 @@ pub fn encrypt(plan: &EncryptPlan, context: Context<'_>) -> Result<VmHome, Trans
     let needed = disks.iter().map(|disk| space_needed(&disk.info, &disk.into)).fold(0, u64::saturating_add);
     require_space(&home, needed)?;
     let run = Run { context, record: record(plan, home, exists, &disks), claims };
-    let descriptor = run.record.descriptor_path();
-    run.run(|run| {
+    let done = run.run(|run| {
         make_home(run)?;
         let disks = disks.iter().map(new_disk).collect::<Result<Vec<_>, _>>()?;
         staging::stage(run, &plan.new_home(), &disks)
     })?;
-    Ok(VmHome::open(&descriptor).map_err(Refusal::from)?)
+    Ok(done.home.expect("an encryption makes a descriptor"))
+}
+
+impl fmt::Debug for EncryptPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The definition may hold secrets.
+        f.debug_struct("EncryptPlan").field("vm", &self.vm).field("home", &self.home).finish_non_exhaustive()
+    }
 }
 
 impl EncryptPlan {

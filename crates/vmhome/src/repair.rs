@@ -24,7 +24,7 @@ pub enum Repaired {
     RolledBack,
     /// It had been committed: it is finished now.
     RolledForward {
-        /// Whether the home folder of a decrypted VM stays, because files are in it that are not ours.
+        /// Whether the home folder is still there; a decrypted VM's is if files are in it that are not ours.
         home_kept: bool,
     },
     /// Nothing was interrupted.
@@ -234,7 +234,7 @@ impl Settling<'_> {
         Ok(())
     }
 
-    /// What is left after the commit; tells whether a decrypted VM's home folder stays.
+    /// What is left after the commit; tells whether the home folder is still there.
     pub(crate) fn finish(&self, claims: &mut Claims) -> Result<bool, RepairError> {
         let record = self.record;
         if Kind::of(&record.home)? == Kind::Folder {

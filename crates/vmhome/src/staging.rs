@@ -53,10 +53,10 @@ pub(crate) fn stage(run: &Run<'_>, home: &NewHome<'_>, disks: &[NewDisk<'_>]) ->
     Ok(Staged::Descriptor(Box::new(descriptor)))
 }
 
-/// Tells the progress how much there is to copy.
+/// Tells the progress how much there is to do: every disk is copied, and the copy is compared.
 pub(crate) fn begin_progress<'a>(run: &Run<'_>, sources: impl Iterator<Item = &'a Source<'a>>) -> Result<(), Cause> {
     let progress = run.context.progress;
-    progress.begin(sources.map(|source| source.info().virtual_size).sum());
+    progress.begin(sources.map(|source| source.info().virtual_size.saturating_mul(2)).fold(0, u64::saturating_add));
     if progress.cancelled() { Err(Cause::Cancelled) } else { Ok(()) }
 }
 
@@ -144,7 +144,9 @@ fn prove(run: &Run<'_>, descriptor: &Descriptor, disks: &[NewDisk<'_>]) -> Resul
     let unlocked = home.unlock(run.context.keyring)?;
     for (copy, disk) in unlocked.disks.iter().zip(disks) {
         let file = copy.file(Access::Read)?;
-        if !same_data(&disk.source, &copy.source(&file)?, run.context.progress).map_err(Cause::copy(&disk.target))? {
+        if !same_data(&disk.source, &copy.source(&file)?, &Part(run.context.progress))
+            .map_err(Cause::copy(&disk.target))?
+        {
             return Err(Cause::CopyDiffers { target: disk.target.clone() });
         }
     }

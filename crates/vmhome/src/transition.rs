@@ -11,6 +11,7 @@ use crate::{
     descriptor::Descriptor,
     error::{Cause, Refusal, TransitionError},
     files,
+    home::VmHome,
     journal::{Journal, PlainDefinition, Record, Seen, Transition},
     locks::Claims,
     phases::{Phases, phases},
@@ -48,14 +49,26 @@ pub(crate) struct Run<'a> {
     pub(crate) claims: Claims,
 }
 
+/// A transition that has come to its end.
+pub(crate) struct Done {
+    /// The VM home with its new descriptor; none after a decryption.
+    pub(crate) home: Option<VmHome>,
+    /// Whether the home folder is still there.
+    pub(crate) home_kept: bool,
+}
+
 impl Run<'_> {
-    /// Runs it with `stage` as the part that differs. Tells whether a decrypted VM's home folder stays.
+    /// Runs it with `stage` as the part that differs.
     pub(crate) fn run(
         mut self,
         stage: impl FnOnce(&mut Self) -> Result<Staged, Cause>,
-    ) -> Result<bool, TransitionError> {
+    ) -> Result<Done, TransitionError> {
         self.begin()?;
-        let committed = stage(&mut self).and_then(|staged| self.commit(staged));
+        let mut home = None;
+        let committed = stage(&mut self).and_then(|staged| {
+            home = self.new_home(&staged);
+            self.commit(staged)
+        });
         let Self { record, mut claims, .. } = self;
         let settling = Settling {
             journal: self.context.journal,
@@ -64,9 +77,12 @@ impl Run<'_> {
             steps: self.context.steps,
         };
         match committed {
-            Ok(()) => settling.finish(&mut claims).map_err(|source| unfinished(&record, source)),
+            Ok(()) => match settling.finish(&mut claims) {
+                Ok(home_kept) => Ok(Done { home, home_kept }),
+                Err(source) => Err(unfinished(&record, source)),
+            },
             Err(cause) => match settling.settle(&mut claims) {
-                Ok(Repaired::RolledForward { home_kept }) => Ok(home_kept),
+                Ok(Repaired::RolledForward { home_kept }) => Ok(Done { home, home_kept }),
                 Ok(_) => Err(undone(&record, cause)),
                 Err(source) => Err(not_undone(&record, cause, source)),
             },
@@ -79,6 +95,12 @@ impl Run<'_> {
 
     pub(crate) fn phases(&self) -> &'static Phases {
         phases(self.record.transition)
+    }
+
+    fn new_home(&self, staged: &Staged) -> Option<VmHome> {
+        let Staged::Descriptor(new) = staged else { return None };
+        let (folder, file) = (self.record.home.clone(), self.record.descriptor.clone());
+        Some(VmHome::in_folder(folder, file, Descriptor::clone(new)))
     }
 
     fn begin(&self) -> Result<(), Refusal> {

@@ -328,7 +328,7 @@ impl Progress for CancelAfter {
 /// Data at both ends and here and there, holes between.
 pub(crate) fn sparse_bytes(len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
-    for start in [0, len / 3 & !0xffff, len / 2 & !0xffff, len.saturating_sub(700)] {
+    for start in [0, (len / 3) & !0xffff, (len / 2) & !0xffff, len.saturating_sub(700)] {
         let end = (start + 9_000).min(len);
         cadenas_secret::random::fill(&mut bytes[start..end]);
     }
@@ -339,7 +339,9 @@ pub(crate) fn sparse_bytes(len: usize) -> Vec<u8> {
 pub(crate) fn full_bytes(len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     cadenas_secret::random::fill(&mut bytes);
-    bytes.iter_mut().for_each(|byte| *byte |= 1);
+    for byte in &mut bytes {
+        *byte |= 1;
+    }
     bytes
 }
 

@@ -195,6 +195,13 @@ fn another_cipher_size_or_volume() {
     let cipher = |_: &Bed, path: PathBuf| patch(&path, 40, b"cbc-plain64");
     let problem = after_changing("vdc", cipher);
     assert!(matches!(problem, DiskProblem::Cipher { .. }), "{problem}");
+    let inside_qcow2 = |_: &Bed, path: PathBuf| {
+        let bytes = fs::read(&path).expect("read");
+        let header = bytes.windows(6).position(|window| window == b"LUKS\xba\xbe").expect("a LUKS header");
+        patch(&path, u64::try_from(header).expect("small") + 40, b"cbc-plain64");
+    };
+    let problem = after_changing("vda", inside_qcow2);
+    assert!(matches!(problem, DiskProblem::Cipher { .. }), "{problem}");
     let digest = |_: &Bed, path: PathBuf| patch(&path, 112, &[7; 20]);
     assert_eq!(after_changing("vdc", digest), DiskProblem::AnotherDisk);
     let longer = |_: &Bed, path: PathBuf| {
@@ -202,7 +209,7 @@ fn another_cipher_size_or_volume() {
         file.set_len(file.metadata().expect("there").len() + 512).expect("grown");
     };
     assert!(matches!(after_changing("vdc", longer), DiskProblem::Size { .. }));
-    let key_material = |_: &Bed, path: PathBuf| patch(&path, 4096, &[0; 256_000]);
+    let key_material = |_: &Bed, path: PathBuf| patch(&path, 4096, &vec![0; 256_000]);
     assert_eq!(after_changing("vdc", key_material), DiskProblem::DoesNotOpen);
 }
 
