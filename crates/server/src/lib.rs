@@ -1,1 +1,32 @@
-//! TODO
+//! The server's role: key providers, storage policies, the inventory, tasks and events, served as REST on a Unix socket.
+//!
+//! The server keeps its state in one data folder and reaches VMs and disks only through [`cadenas_api::Host`]. It holds no
+//! key open: a KDK is unsealed to be given to a host, to be written into a backup, and for nothing else.
+//!
+//! Where things are: `core` is what every operation works on; `catalog` reads and changes the providers by compare-and-set;
+//! `providers` has their rules as functions without I/O and the operations around them; `tasks` and `events` are what
+//! lasts; `http` is the REST face; `start` puts it all together.
+
+mod catalog;
+mod core;
+mod data_folder;
+mod doctor;
+mod events;
+mod features;
+mod http;
+mod policies;
+mod providers;
+mod repair;
+mod seal;
+mod settle;
+mod socket;
+mod start;
+mod tasks;
+mod text;
+mod vms;
+
+pub use data_folder::DataFolderError;
+pub use http::openapi_json;
+pub use seal::{KeyFileError, KeyFileSeal, RootSealError, Seal, SealError, SealedPlace};
+pub use socket::SocketError;
+pub use start::{Options, Running, Server, StartError};

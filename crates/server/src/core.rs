@@ -1,0 +1,77 @@
+//! What every operation works on.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use cadenas_api::{Host, Problem, ProblemCode, chain};
+use cadenas_store::{Store, StoreError};
+use tokio::sync::{RwLock, watch};
+
+use crate::{events::EventLog, providers::Pushes, repair::Repairs, seal::Seal, tasks::Tasks};
+
+/// The longest that a request waits for a task or an event.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_mins(1);
+
+/// The server's parts, shared by everything that runs.
+pub(crate) struct Core {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) seal: Arc<dyn Seal>,
+    pub(crate) host: Arc<dyn Host>,
+    pub(crate) events: EventLog,
+    pub(crate) tasks: Tasks,
+    pub(crate) pushes: Pushes,
+    pub(crate) repairs: Repairs,
+    /// Read while a task is given a provider's key, written while a provider is removed: no task begins to use a provider
+    /// between the look at its users and its removal.
+    pub(crate) provider_use: RwLock<()>,
+    /// `true` once the server stops: whoever waits for something gives up.
+    pub(crate) stopping: watch::Sender<bool>,
+}
+
+impl Core {
+    pub(crate) fn new(store: Arc<dyn Store>, seal: Arc<dyn Seal>, host: Arc<dyn Host>) -> Self {
+        Self {
+            store,
+            seal,
+            host,
+            events: EventLog::default(),
+            tasks: Tasks::default(),
+            pushes: Pushes::default(),
+            repairs: Repairs::default(),
+            provider_use: RwLock::new(()),
+            stopping: watch::Sender::new(false),
+        }
+    }
+
+    /// Waits for `done`, but no longer than `limit`, and not once the server stops.
+    pub(crate) async fn wait_for(&self, limit: Duration, done: impl Future<Output = ()>) {
+        let mut stopping = self.stopping.subscribe();
+        tokio::select! {
+            () = done => {}
+            () = tokio::time::sleep(limit.min(LONGEST_WAIT)) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+        }
+    }
+}
+
+/// Runs work that must not be left half done although the client goes away meanwhile.
+pub(crate) async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::spawn(work).await.unwrap_or_else(|error| Err(Problem::internal(&error)))
+}
+
+/// Runs work that occupies a thread: key derivation, a seal.
+pub(crate) async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Problem::internal(&error)))
+}
+
+/// A failure of the store, as callers are told it.
+pub(crate) fn store_failed(error: &StoreError) -> Problem {
+    let code = match error {
+        StoreError::Full { .. } => ProblemCode::NoSpace,
+        _ => ProblemCode::Internal,
+    };
+    Problem::new(code, chain(error))
+}

@@ -1,0 +1,87 @@
+//! Which path leads to which operation. The OpenAPI document comes from the same list.
+
+use std::{path::PathBuf, sync::Arc};
+
+use axum::{
+    Extension, Router,
+    extract::{DefaultBodyLimit, Request},
+    middleware::{self, Next},
+    response::Response,
+    routing::get,
+};
+use cadenas_api::API_PREFIX;
+use tokio::time::Instant;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    extract::LARGEST_BODY,
+    openapi,
+    peer::{self, Served},
+    problems, providers, system, verbs, vms,
+};
+use crate::core::Core;
+
+/// The whole service: who may ask, then which action is meant, then the routes.
+pub(super) fn service(core: Arc<Core>, data: PathBuf) -> Router {
+    let (routes, _) = api().split_for_parts();
+    let routes = routes
+        .route(&format!("{API_PREFIX}/openapi.json"), get(openapi::answer))
+        .fallback(problems::not_found)
+        .method_not_allowed_fallback(problems::method_not_allowed)
+        .layer(Extension(system::DataPath(data)))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .with_state(core);
+    // The rewriting must come before the routing, so it surrounds the router as a whole.
+    Router::new()
+        .fallback_service(routes)
+        .layer(middleware::from_fn(verbs::rewrite))
+        .layer(middleware::from_fn_with_state(Served::root_and_self(), peer::admit))
+        .layer(middleware::from_fn(log))
+}
+
+/// Every operation with its documentation.
+pub(super) fn api() -> OpenApiRouter<Arc<Core>> {
+    let things = OpenApiRouter::new()
+        .routes(routes!(providers::list_providers, providers::create_provider))
+        .routes(routes!(providers::show_provider, providers::rename_provider, providers::delete_provider))
+        .routes(routes!(system::list_policies))
+        .routes(routes!(system::list_features))
+        .routes(routes!(system::set_feature))
+        .routes(routes!(vms::list_vms))
+        .routes(routes!(vms::show_vm))
+        .routes(routes!(system::list_tasks))
+        .routes(routes!(system::show_task))
+        .routes(routes!(system::list_events))
+        .routes(routes!(system::check_prerequisites));
+    OpenApiRouter::new().nest(API_PREFIX, things).merge(actions())
+}
+
+fn actions() -> OpenApiRouter<Arc<Core>> {
+    OpenApiRouter::new()
+        .routes(routes!(providers::set_default_provider))
+        .routes(routes!(providers::rotate_provider))
+        .routes(routes!(providers::backup_provider))
+        .routes(routes!(providers::confirm_backup))
+        .routes(routes!(providers::verify_backup))
+        .routes(routes!(providers::restore_provider))
+        .routes(routes!(vms::set_policy))
+        .routes(routes!(vms::recrypt_vm))
+        .routes(routes!(vms::start_vm))
+        .routes(routes!(vms::shutdown_vm))
+        .routes(routes!(vms::kill_vm))
+        .routes(routes!(vms::unlock_vm))
+        .routes(routes!(vms::verify_vm))
+        .routes(routes!(vms::register_vm))
+        .routes(routes!(vms::unregister_vm))
+        .routes(routes!(system::cancel_task))
+}
+
+/// Paths hold names and IDs, never secrets; headers and bodies are not logged.
+async fn log(request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let begun = Instant::now();
+    let answer = next.run(request).await;
+    let microseconds = begun.elapsed().as_micros();
+    tracing::debug!(%method, path, status = answer.status().as_u16(), microseconds, "request");
+    answer
+}

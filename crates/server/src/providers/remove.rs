@@ -1,0 +1,119 @@
+//! Removal, and what stands in its way.
+
+use std::sync::Arc;
+
+use cadenas_api::{Actor, DeleteProvider, Problem, ProblemCode, Provider, Vm};
+use cadenas_keys::ProviderId;
+
+use super::{
+    model::{Catalog, ProviderRecord},
+    view::view,
+};
+use crate::{
+    core::Core,
+    events::Draft,
+    text::{listed, quoted},
+};
+
+/// Removes a provider and its keys, from the host too. Gives the provider as it was.
+///
+/// While VMs use it this is refused, unless `force` is said and the provider's name repeated.
+pub(crate) async fn remove(
+    core: &Arc<Core>,
+    provider: &str,
+    request: &DeleteProvider,
+    by: &Actor,
+) -> Result<Provider, Problem> {
+    let _no_task_begins = core.provider_use.write().await;
+    let catalog = core.catalog().await?;
+    let record = catalog.find(provider)?.clone();
+    let vms = core.host.vms().await;
+    let before = view(core, &catalog, &record, vms.as_deref());
+    let users = permitted(core, &record, request, vms)?;
+    core.change_catalog(|catalog| Ok(((), catalog.remove(record.id, &users, by)?))).await?;
+    core.pushes.forget(record.id);
+    forget_old_values(core).await;
+    core.host.forget_provider(record.id).await?;
+    Ok(before)
+}
+
+/// The names of the VMs that will lock, if the request allows that.
+fn permitted(
+    core: &Core,
+    record: &ProviderRecord,
+    request: &DeleteProvider,
+    vms: Result<Vec<Vm>, Problem>,
+) -> Result<Vec<String>, Problem> {
+    match (vms, request.force) {
+        (vms, true) => {
+            confirmed(record, request)?;
+            Ok(users(core, record.id, &vms.unwrap_or_default()))
+        }
+        (Err(problem), false) => {
+            let detail = format!("which VMs use key provider {} is not known: {}", record.name, problem.detail);
+            Err(Problem { detail, ..problem })
+        }
+        (Ok(vms), false) => match users(core, record.id, &vms) {
+            users if users.is_empty() => Ok(users),
+            users => Err(in_use(record, &users)),
+        },
+    }
+}
+
+fn confirmed(record: &ProviderRecord, request: &DeleteProvider) -> Result<(), Problem> {
+    if request.confirm.as_deref() == Some(record.name.as_str()) {
+        return Ok(());
+    }
+    let said = request.confirm.as_deref().map_or_else(|| "nothing".to_owned(), quoted);
+    let detail = format!("the name {} must be repeated to remove the provider by force; {said} was given", record.name);
+    Err(Problem::new(ProblemCode::NotConfirmed, detail).next("Type the provider's name again."))
+}
+
+/// The VMs that are wrapped under the provider, and those that a task is wrapping under it now.
+fn users(core: &Core, id: ProviderId, vms: &[Vm]) -> Vec<String> {
+    let wrapped = vms.iter().filter(|vm| vm.providers.iter().any(|used| used.id == id)).map(|vm| vm.name.clone());
+    let mut users: Vec<String> = wrapped.chain(core.tasks.vms_using(id)).collect();
+    users.sort();
+    users.dedup();
+    users
+}
+
+fn in_use(record: &ProviderRecord, users: &[String]) -> Problem {
+    let detail = format!("key provider {} is used by {}: {}", record.name, counted(users.len()), listed(users));
+    Problem::new(ProblemCode::ProviderInUse, detail).next(
+        "Re-encrypt them with another provider (`cadenas vm recrypt VM --provider OTHER`) or decrypt them first. With `--force` \
+         they lock when they stop, and open again only when the provider is restored from its backup.",
+    )
+}
+
+fn counted(vms: usize) -> String {
+    if vms == 1 { "1 VM".to_owned() } else { format!("{vms} VMs") }
+}
+
+/// The store remembers its last changes for those who watch; a removed key shall not stay among them.
+async fn forget_old_values(core: &Core) {
+    let compacted = match core.store.range(&cadenas_store::Range::of(cadenas_store::Prefix::all()).limit(0)).await {
+        Ok(page) => core.store.compact(page.revision).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = compacted {
+        tracing::warn!(%error, "the removed keys stay, sealed, in the store's history for a while");
+    }
+}
+
+impl Catalog {
+    /// Drops the provider; of the default, none is left.
+    pub(super) fn remove(&mut self, id: ProviderId, users: &[String], by: &Actor) -> Result<Vec<Draft>, Problem> {
+        let record = self.provider_mut(id)?;
+        let force = match users {
+            [] => String::new(),
+            users => format!(" by force although {} used it: {}", counted(users.len()), listed(users)),
+        };
+        let mut message = format!("Key provider {} was removed{force}", record.name);
+        self.providers.remove(&id);
+        if self.default.take_if(|default| *default == id).is_some() {
+            message += "; there is no default key provider now";
+        }
+        Ok(vec![Draft::new("provider.removed", message + ".").provider(id).by(by)])
+    }
+}

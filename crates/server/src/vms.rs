@@ -1,0 +1,193 @@
+//! The inventory: the host's VMs with what the server knows of them, and the operations on them.
+
+use std::sync::Arc;
+
+use cadenas_api::{
+    Actor, DATASTORE_DEFAULT, Problem, ProblemCode, ProviderState, RecryptVm, RegisterVm, SetPolicy, ShutdownVm, Vm,
+    VmOperation,
+};
+use cadenas_keys::{KeyId, ProviderId, VmId};
+
+use crate::{
+    core::Core,
+    events::Draft,
+    policies,
+    providers::{self, Catalog},
+    tasks::{self, Live},
+    text::quoted,
+};
+
+/// How long a guest has to shut down unless the request says otherwise, in seconds.
+const SHUTDOWN_SECONDS: u64 = 120;
+/// A day is longer than any guest takes.
+const LONGEST_SHUTDOWN: u64 = 24 * 60 * 60;
+
+/// Every VM, by name.
+pub(crate) async fn list(core: &Core) -> Result<Vec<Vm>, Problem> {
+    let catalog = core.catalog().await?;
+    let mut vms = core.host.vms().await?;
+    for vm in &mut vms {
+        complete(core, &catalog, vm);
+    }
+    vms.sort_by(|one, other| (&one.name, one.id).cmp(&(&other.name, other.id)));
+    Ok(vms)
+}
+
+/// One VM, by ID or name.
+pub(crate) async fn show(core: &Core, vm: &str) -> Result<Vm, Problem> {
+    let mut found = find(core, vm).await?;
+    complete(core, &core.catalog().await?, &mut found);
+    Ok(found)
+}
+
+/// Sets a VM's storage policy, which encrypts or decrypts it.
+pub(crate) async fn set_policy(
+    core: &Arc<Core>,
+    vm: &str,
+    request: SetPolicy,
+    by: &Actor,
+) -> Result<Arc<Live>, Problem> {
+    let policy = policies::find(&request.policy)?;
+    let vm = find(core, vm).await?;
+    if !policy.encrypts {
+        return tasks::start(core, &vm, decrypt(&request)?, None, by).await;
+    }
+    let _provider_stays = core.provider_use.read().await;
+    let (provider, key) = usable_key(core, request.provider.as_deref()).await?;
+    let SetPolicy { disks, home, format, .. } = request;
+    let operation = VmOperation::Encrypt { policy: policy.name, provider, key, disks, home, format };
+    tasks::start(core, &vm, operation, Some(provider), by).await
+}
+
+/// Re-encrypts a VM with the provider that is named, or the default one.
+pub(crate) async fn recrypt(core: &Arc<Core>, vm: &str, request: &RecryptVm, by: &Actor) -> Result<Arc<Live>, Problem> {
+    let vm = find(core, vm).await?;
+    let _provider_stays = core.provider_use.read().await;
+    let (provider, key) = usable_key(core, request.provider.as_deref()).await?;
+    let operation =
+        if request.deep { VmOperation::DeepRecrypt { provider, key } } else { VmOperation::Recrypt { provider, key } };
+    tasks::start(core, &vm, operation, Some(provider), by).await
+}
+
+/// Asks a guest to shut down.
+pub(crate) async fn shutdown(
+    core: &Arc<Core>,
+    vm: &str,
+    request: &ShutdownVm,
+    by: &Actor,
+) -> Result<Arc<Live>, Problem> {
+    let timeout = request.timeout.unwrap_or(SHUTDOWN_SECONDS);
+    if timeout > LONGEST_SHUTDOWN {
+        let detail = format!("a time-out of {timeout} seconds is too long; a day has {LONGEST_SHUTDOWN}");
+        return Err(Problem::new(ProblemCode::BadRequest, detail).next("Give a shorter one."));
+    }
+    operate(core, vm, VmOperation::Shutdown { timeout }, by).await
+}
+
+/// Does what needs no provider.
+pub(crate) async fn operate(
+    core: &Arc<Core>,
+    vm: &str,
+    operation: VmOperation,
+    by: &Actor,
+) -> Result<Arc<Live>, Problem> {
+    let vm = find(core, vm).await?;
+    tasks::start(core, &vm, operation, None, by).await
+}
+
+/// Adds a VM home to the inventory.
+pub(crate) async fn register(core: &Core, request: RegisterVm, by: &Actor) -> Result<Vm, Problem> {
+    if !request.path.is_absolute() {
+        let detail = format!("{} is not an absolute path", quoted(&request.path.to_string_lossy()));
+        return Err(Problem::new(ProblemCode::BadRequest, detail).next("Give the path from the root folder on."));
+    }
+    let vm = core.host.register(request.path).await?;
+    core.record(vec![Draft::new("vm.registered", format!("VM {} was registered.", vm.name)).vm(vm.id).by(by)]).await;
+    show(core, &vm.id.to_string()).await
+}
+
+/// Drops a VM home from the inventory; its files stay. Gives the VM as it was.
+pub(crate) async fn unregister(core: &Core, vm: &str, by: &Actor) -> Result<Vm, Problem> {
+    let vm = show(core, vm).await?;
+    let _held = core.tasks.hold_for_request(&vm)?;
+    core.host.unregister(vm.id).await?;
+    let message = format!("VM {} was unregistered; its files stay.", vm.name);
+    core.record(vec![Draft::new("vm.unregistered", message).vm(vm.id).by(by)]).await;
+    Ok(vm)
+}
+
+/// The VM with this ID or name, as the host has it.
+async fn find(core: &Core, id_or_name: &str) -> Result<Vm, Problem> {
+    if let Ok(id) = id_or_name.parse::<VmId>() {
+        match core.host.vm(id).await {
+            Err(problem) if problem.code == ProblemCode::NoSuchVm => {}
+            found => return found,
+        }
+    }
+    let mut named: Vec<Vm> = core.host.vms().await?.into_iter().filter(|vm| vm.name == id_or_name).collect();
+    match (named.pop(), named.is_empty()) {
+        (Some(vm), true) => Ok(vm),
+        (Some(last), false) => Err(ambiguous(id_or_name, named.iter().chain([&last]))),
+        (None, _) => Err(Problem::new(ProblemCode::NoSuchVm, format!("there is no VM {} here", quoted(id_or_name)))
+            .next("See `cadenas vm ls`; a VM home from elsewhere comes in with `cadenas vm register PATH`.")),
+    }
+}
+
+fn ambiguous<'a>(name: &str, vms: impl Iterator<Item = &'a Vm>) -> Problem {
+    let ids: Vec<String> = vms.map(|vm| vm.id.to_string()).collect();
+    let detail = format!("{} VMs are named {}: {}", ids.len(), quoted(name), crate::text::listed(&ids));
+    Problem::new(ProblemCode::AmbiguousVm, detail).next("Name the VM by its ID.")
+}
+
+/// Fills in what the host does not know.
+fn complete(core: &Core, catalog: &Catalog, vm: &mut Vm) {
+    for used in &mut vm.providers {
+        used.name = catalog.name_of(used.id).map(ToString::to_string);
+    }
+    vm.task = core.tasks.of(vm.id);
+}
+
+fn decrypt(request: &SetPolicy) -> Result<VmOperation, Problem> {
+    let SetPolicy { policy: _, provider, disks, home, format } = request;
+    if provider.is_none() && disks.is_empty() && home.is_none() && format.is_none() {
+        return Ok(VmOperation::Decrypt);
+    }
+    let detail =
+        format!("provider, disks, VM home and format belong to encrypting, and \"{DATASTORE_DEFAULT}\" decrypts");
+    Err(Problem::new(ProblemCode::BadRequest, detail).next("Leave them out."))
+}
+
+/// The current key of the named or the default provider, if that provider can encrypt.
+async fn usable_key(core: &Arc<Core>, provider: Option<&str>) -> Result<(ProviderId, KeyId), Problem> {
+    let catalog = core.catalog().await?;
+    let record = match (provider, catalog.default) {
+        (Some(named), _) => catalog.find(named)?,
+        (None, Some(default)) => catalog.find(&default.to_string())?,
+        (None, None) => return Err(no_default(&catalog)),
+    };
+    match providers::state_now(core, record) {
+        (ProviderState::Active, _) => {}
+        (ProviderState::NotBackedUp, _) => {
+            let detail = format!("key provider {} is in no backup, so it encrypts nothing", record.name);
+            return Err(Problem::new(ProblemCode::ProviderNotBackedUp, detail)
+                .next(format!("Run `cadenas provider backup {} --out FILE.p12`.", record.name)));
+        }
+        (_, reason) => {
+            let reason = reason.unwrap_or_default();
+            let detail = format!("key provider {} cannot encrypt now: {reason}", record.name);
+            return Err(Problem::new(ProblemCode::ProviderNotUsable, detail)
+                .next(format!("See `cadenas provider show {}`.", record.name)));
+        }
+    }
+    let current = record.current().expect("an active provider has a current key");
+    Ok((record.id, current.id))
+}
+
+fn no_default(catalog: &Catalog) -> Problem {
+    let next = if catalog.providers.is_empty() {
+        "Make one: `cadenas provider create NAME`, then `cadenas provider backup NAME --out FILE.p12`."
+    } else {
+        "Name one with `--provider`, or run `cadenas provider set-default NAME`."
+    };
+    Problem::new(ProblemCode::NoDefaultProvider, "there is no default key provider and none was named").next(next)
+}
