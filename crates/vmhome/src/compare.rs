@@ -75,7 +75,7 @@ impl Storage for DiskDigest {
 
     fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
         let sectors = buf.chunks(SECTOR).zip((offset..).step_by(SECTOR));
-        let written = sectors.filter(|(sector, _)| sector.iter().any(|byte| *byte != 0));
+        let written = sectors.filter(|(sector, _)| **sector != ZEROS[..sector.len()]);
         let added = written.fold(0_u128, |sum, (sector, at)| sum.wrapping_add(digest_at(at, sector)));
         let mut sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
         *sum = sum.wrapping_add(added);
@@ -94,6 +94,8 @@ impl Storage for DiskDigest {
 
 #[expect(clippy::cast_possible_truncation, reason = "512")]
 const SECTOR: usize = SECTOR_BYTES as usize;
+
+const ZEROS: [u8; SECTOR] = [0; SECTOR];
 
 fn digest_at(offset: u64, sector: &[u8]) -> u128 {
     let full = digest::sha256(&[&offset.to_be_bytes(), sector]);

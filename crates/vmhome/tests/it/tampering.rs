@@ -6,8 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cadenas_keys::VmId;
-use cadenas_vmhome::{Descriptor, DescriptorError, DiskProblem, HomeError, NoSteps, UnlockError, VmHome};
+use cadenas_keys::{Kdk, KeyRing, VmId};
+use cadenas_secret::SecretBytes;
+use cadenas_vmhome::{Descriptor, DescriptorError, DiskProblem, HomeError, NoSteps, PlainImage, UnlockError, VmHome};
 
 use crate::common::{Bed, chain, run, text};
 
@@ -66,6 +67,23 @@ fn a_newer_version_is_told_whatever_else_it_holds() {
         let error = Descriptor::parse(newer.as_bytes()).expect_err("newer");
         assert!(error.to_string().contains("made by a newer Cadenas"), "{error}");
     }
+}
+
+/// A descriptor that an earlier build made, under the KDK 00 01 … 1f: every later one of this format version reads it.
+#[test]
+fn the_kept_descriptor_opens_as_ever() {
+    let keyring = KeyRing::new();
+    let provider = "11111111-2222-4333-8444-555555555555".parse().expect("an ID");
+    let key = "66666666-7777-4888-9999-aaaaaaaaaaaa".parse().expect("an ID");
+    let kdk = Kdk::from_secret(SecretBytes::take_from((0..32).collect())).expect("32 bytes");
+    keyring.insert(provider, key, kdk).expect("new");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/data/web01.cadenas");
+    let unlocked = VmHome::open(&path).expect("a home").unlock(&keyring).expect("unlocked");
+    assert_eq!(unlocked.domain_xml(), "<domain type='kvm'>\n  <name>web01</name>\n</domain>\n");
+    assert!(unlocked.autostart());
+    let (target, original) = unlocked.originals().next().expect("a disk");
+    assert_eq!((target, original.path.as_str()), ("vda", "/tmp/gold/vda.img"));
+    assert_eq!(original.image, PlainImage::Raw { len: 65_536 });
 }
 
 #[test]
