@@ -82,7 +82,7 @@ fn the_kept_descriptor_opens_as_ever() {
     assert_eq!(unlocked.domain_xml(), "<domain type='kvm'>\n  <name>web01</name>\n</domain>\n");
     assert!(unlocked.autostart());
     let (target, original) = unlocked.originals().next().expect("a disk");
-    assert_eq!((target, original.path.as_str()), ("vda", "/tmp/gold/vda.img"));
+    assert_eq!((target, original.path.as_str()), ("vda", "/srv/images/web01.img"));
     assert_eq!(original.image, PlainImage::Raw { len: 65_536 });
 }
 
