@@ -59,6 +59,27 @@ enum Place {
     Qcow2(Plot),
 }
 
+impl Place {
+    fn new(target: &Target, size: u64, volume: Option<&Volume>) -> Result<Self, ImageError> {
+        let too_large = || ImageError::TooLarge { virtual_size: size, target: "a LUKS image".to_owned() };
+        match *target {
+            Target::Raw { len } => match len.unwrap_or(size) {
+                len if len.next_multiple_of(SECTOR_BYTES) == size => Ok(Self::Flat { payload: 0, len }),
+                len => Err(ImageError::LengthMismatch { virtual_size: size, len }),
+            },
+            Target::Luks => {
+                let payload = volume.map_or(0, |volume| volume.header.payload_offset());
+                Ok(Self::Flat { payload, len: payload.checked_add(size).ok_or_else(too_large)? })
+            }
+            Target::Qcow2 { cluster_size: bytes } | Target::Qcow2Luks { cluster_size: bytes } => {
+                let cluster = ClusterSize::from_bytes(bytes).ok_or(ImageError::ClusterSize { bytes })?;
+                let luks_len = volume.map(|volume| volume.header.area_len());
+                Ok(Self::Qcow2(Plot::new(cluster, size, luks_len)?))
+            }
+        }
+    }
+}
+
 impl<'a> Destination<'a> {
     fn new(
         src: &Source<'_>,
@@ -66,29 +87,14 @@ impl<'a> Destination<'a> {
         target: &Target,
         key: Option<&NewKey<'_>>,
     ) -> Result<Self, ImageError> {
-        let size = src.info().virtual_size;
-        let (layout, granule, volume) = match *target {
-            Target::Raw { len } => {
-                let len = len.unwrap_or(size);
-                if len.next_multiple_of(SECTOR_BYTES) != size {
-                    return Err(ImageError::LengthMismatch { virtual_size: size, len });
-                }
-                (Place::Flat { payload: 0, len }, RAW_HOLE_BYTES, None)
-            }
-            Target::Luks => {
-                let volume = key.map(|key| Volume::new(key, Layout::Raw));
-                let payload = volume.as_ref().map_or(0, |volume| volume.header.payload_offset());
-                let len = payload.checked_add(size).ok_or_else(|| too_large(size, "a LUKS image"))?;
-                (Place::Flat { payload, len }, SECTOR_BYTES, volume)
-            }
-            Target::Qcow2 { cluster_size } | Target::Qcow2Luks { cluster_size } => {
-                let cluster =
-                    ClusterSize::from_bytes(cluster_size).ok_or(ImageError::ClusterSize { bytes: cluster_size })?;
-                let volume = key.map(|key| Volume::new(key, Layout::InQcow2));
-                let luks_len = volume.as_ref().map(|volume| volume.header.area_len());
-                (Place::Qcow2(Plot::new(cluster, size, luks_len)?), cluster_size, volume)
-            }
+        let volume = key.map(|key| Volume::new(key, target));
+        let layout = Place::new(target, src.info().virtual_size, volume.as_ref())?;
+        let granule = match *target {
+            Target::Raw { .. } => RAW_HOLE_BYTES,
+            Target::Luks => SECTOR_BYTES,
+            Target::Qcow2 { cluster_size } | Target::Qcow2Luks { cluster_size } => cluster_size,
         };
+        // A compressed cluster is best unpacked at once.
         let longest = SEGMENT_BYTES.max(granule).max(src.info().cluster_size.unwrap_or(0));
         Ok(Self { storage, layout, cut: Cut { granule, longest, keeps_holes: *target != Target::Luks }, volume })
     }
@@ -117,11 +123,10 @@ impl<'a> Destination<'a> {
     ) -> Result<(), ImageError> {
         let stages = Conversion { src, destination: self, progress };
         engine::run(&stages, Plan::new(src.extents(), self.cut), |segment, piece| {
-            let writes = piece.map_or(&[][..], |piece| &piece.writes);
-            for (write, piece) in writes.iter().zip(piece.iter().cycle()) {
-                self.storage.write(write.host, &piece.data[write.at.clone()])?;
+            for (host, bytes) in piece.into_iter().flat_map(Piece::outputs) {
+                self.storage.write(host, bytes)?;
             }
-            note(segment, writes)?;
+            note(segment, piece.map_or(&[], |piece| &piece.writes))?;
             progress.advance(segment.len());
             Ok(())
         })
@@ -181,7 +186,8 @@ struct Volume {
 }
 
 impl Volume {
-    fn new(new: &NewKey<'_>, layout: Layout) -> Self {
+    fn new(new: &NewKey<'_>, target: &Target) -> Self {
+        let layout = if *target == Target::Luks { Layout::Raw } else { Layout::InQcow2 };
         let key = VolumeKey::generate();
         // As cryptsetup: the digest costs an eighth of a slot.
         let digest_rounds = MIN_ROUNDS.max(new.rounds.get().div_euclid(8).try_into().unwrap_or(MIN_ROUNDS));
@@ -240,10 +246,6 @@ impl<'a> Stages for Conversion<'a> {
 fn is_zero(bytes: &[u8]) -> bool {
     let (words, rest) = bytes.as_chunks::<16>();
     words.iter().all(|word| *word == [0; 16]) && rest.iter().all(|byte| *byte == 0)
-}
-
-fn too_large(virtual_size: u64, target: &str) -> ImageError {
-    ImageError::TooLarge { virtual_size, target: target.to_owned() }
 }
 
 fn to_u64(len: usize) -> u64 {

@@ -59,6 +59,11 @@ impl Piece {
         self.writes.clear();
     }
 
+    /// What is to be written, with its offset in the target's file.
+    pub(crate) fn outputs(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.writes.iter().map(|write| (write.host, &self.data[write.at.clone()]))
+    }
+
     /// Where in the buffer a part of the disk is.
     pub(crate) fn range_of(&self, guest: &Range<u64>) -> Range<usize> {
         let at = |offset: u64| usize::try_from(offset - self.start).expect("parts lie in their segment");

@@ -27,7 +27,25 @@ pub struct SampleReport {
 ///
 /// The passphrase of an encrypted image is not needed, but with it sectors are decrypted too. Compressed data that is not
 /// encrypted spreads as evenly as ciphertext: a guest's archives cannot be told from it, its text and programs can.
+///
+/// Works while a VM runs. It changes its tables meanwhile, so that what looks damaged is looked at again.
 pub fn sample(
+    storage: &dyn Storage,
+    passphrase: Option<&SecretBytes>,
+    count: usize,
+) -> Result<SampleReport, ImageError> {
+    const ATTEMPTS: usize = 5;
+    let mut report = sample_once(storage, passphrase, count);
+    for _ in 1..ATTEMPTS {
+        if !matches!(report, Err(ImageError::Damaged { .. })) {
+            break;
+        }
+        report = sample_once(storage, passphrase, count);
+    }
+    report
+}
+
+fn sample_once(
     storage: &dyn Storage,
     passphrase: Option<&SecretBytes>,
     count: usize,

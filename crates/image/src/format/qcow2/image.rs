@@ -31,7 +31,7 @@ impl<'a> Qcow2<'a> {
             Self { storage, header, file_len: storage.size()?, l1: vec![], refcount_blocks: vec![], metadata: vec![] };
         // With an external data file the tables map that one: nothing of it is read.
         if image.header.data_file.is_none() {
-            image.load_tables().map_err(|error| error.into_image_error(storage))?;
+            image.load_tables()?;
         }
         Ok(image)
     }
@@ -112,42 +112,42 @@ impl<'a> Qcow2<'a> {
         self.metadata.get(next).is_some_and(|range| range.start < place.end)
     }
 
-    fn load_tables(&mut self) -> Result<(), Trouble> {
+    fn load_tables(&mut self) -> Result<(), ImageError> {
         let (cluster, header) = (self.header.cluster, &self.header);
-        let l1_end = header.l1_offset.checked_add(header.l1_entries * 8).ok_or_else(|| outside("L1 table"))?;
-        let l1 = self.table_place("L1 table", &(header.l1_offset..l1_end))?;
-        let table = self.table_place("refcount table", &header.refcount_table)?;
+        let table = self.place("its refcount table", header.refcount_table.start, header.refcount_table.end)?;
+        let l1 =
+            self.place("its L1 table", header.l1_offset, header.l1_offset.saturating_add(header.l1_entries * 8))?;
         let mut metadata = vec![0..cluster.bytes(), table.clone()];
         if header.l1_entries > 0 {
             metadata.push(l1.start..l1.start + cluster.count(l1.end - l1.start) * cluster.bytes());
         }
         if let Some(area) = &header.luks_area {
-            metadata.push(self.table_place("LUKS area", area)?);
+            metadata.push(self.place("its LUKS area", area.start, area.end)?);
         }
-        let needed = header.virtual_size.div_ceil(cluster.l2_span());
-        self.l1 = self.read_table(l1.start, needed)?;
-        self.refcount_blocks = self.read_table(table.start, (table.end - table.start) / 8)?;
-        for entry in &self.l1 {
-            metadata.extend(self.cluster_place("an L2 table", table_offset(*entry, cluster)?)?);
+        let l1 = self.read_table(l1.start, header.virtual_size.div_ceil(cluster.l2_span()))?;
+        for entry in &l1 {
+            let table = table_offset(*entry, cluster).map_err(|refusal| self.refused(refusal))?;
+            metadata.extend(self.cluster_at("an L2 table", table)?);
         }
-        for entry in &self.refcount_blocks {
-            metadata.extend(self.cluster_place("a refcount block", (*entry != 0).then_some(*entry))?);
+        let refcount_blocks = self.read_table(table.start, (table.end - table.start) / 8)?;
+        for entry in &refcount_blocks {
+            metadata.extend(self.cluster_at("a refcount block", (*entry != 0).then_some(*entry))?);
         }
-        self.metadata = apart(metadata)?;
+        self.metadata = apart(metadata).map_err(|refusal| self.refused(refusal))?;
+        (self.l1, self.refcount_blocks) = (l1, refcount_blocks);
         Ok(())
     }
 
-    fn cluster_place(&self, name: &str, offset: Option<u64>) -> Result<Option<Range<u64>>, Refusal> {
-        let Some(offset) = offset else { return Ok(None) };
-        let end = offset.checked_add(self.header.cluster.bytes()).ok_or_else(|| outside(name))?;
-        self.table_place(name, &(offset..end)).map(Some)
+    fn cluster_at(&self, name: &str, offset: Option<u64>) -> Result<Option<Range<u64>>, ImageError> {
+        offset.map(|start| self.place(name, start, start.saturating_add(self.header.cluster.bytes()))).transpose()
     }
 
-    fn table_place(&self, name: &str, place: &Range<u64>) -> Result<Range<u64>, Refusal> {
-        if place.end > self.file_len || !self.header.cluster.is_aligned(place.start) {
-            return Err(outside(name));
+    /// Metadata lies in the file, at a cluster.
+    fn place(&self, name: &str, start: u64, end: u64) -> Result<Range<u64>, ImageError> {
+        if end > self.file_len || start > end || !self.header.cluster.is_aligned(start) {
+            return Err(self.refused(Refusal::damaged(format!("{name} does not lie in the file at a cluster"))));
         }
-        Ok(place.clone())
+        Ok(start..end)
     }
 
     /// Reads `entries` numbers; the caller has checked that they lie in the file.
@@ -176,43 +176,12 @@ pub(crate) fn read_header(storage: &dyn Storage) -> Result<Header, ImageError> {
     Header::parse(&storage.read_vec(0, len)?).map_err(refused)
 }
 
-fn outside(name: &str) -> Refusal {
-    Refusal::damaged(format!("{name} does not lie in the file at a cluster"))
-}
-
 /// Sorts places and refuses two that overlap: one table must not be read as another.
 fn apart(mut places: Vec<Range<u64>>) -> Result<Vec<Range<u64>>, Refusal> {
     places.sort_unstable_by_key(|place| place.start);
     match places.windows(2).find(|pair| pair[1].start < pair[0].end) {
         Some(pair) => Err(Refusal::damaged(format!("two of its tables overlap at offset {:#x}", pair[1].start))),
         None => Ok(places),
-    }
-}
-
-/// A refusal that does not know the image's name yet, or an error that does.
-enum Trouble {
-    Refused(Refusal),
-    Failed(ImageError),
-}
-
-impl Trouble {
-    fn into_image_error(self, storage: &dyn Storage) -> ImageError {
-        match self {
-            Self::Refused(refusal) => refusal.of(storage.name()),
-            Self::Failed(error) => error,
-        }
-    }
-}
-
-impl From<Refusal> for Trouble {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl From<ImageError> for Trouble {
-    fn from(error: ImageError) -> Self {
-        Self::Failed(error)
     }
 }
 

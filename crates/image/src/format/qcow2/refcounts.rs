@@ -57,3 +57,41 @@ pub(crate) fn read(block: &[u8], order: u32, index: usize) -> u64 {
     let bytes = &block[index * bits / 8..(index + 1) * bits / 8];
     bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::testing::Memory;
+
+    #[test]
+    fn refcounts_of_every_width_are_read() {
+        let block = [0b1101_0010, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0];
+        assert_eq!([0, 1, 4, 7].map(|at| read(&block, 0, at)), [0, 1, 1, 1]);
+        assert_eq!([0, 1, 2, 3].map(|at| read(&block, 1, at)), [2, 0, 1, 3]);
+        assert_eq!([0, 1, 2].map(|at| read(&block, 2, at)), [2, 13, 4]);
+        assert_eq!(read(&block, 3, 1), 0x34);
+        assert_eq!(read(&block, 4, 1), 0x5678);
+        assert_eq!(read(&block, 5, 1), 0x9abc_def0);
+        assert_eq!(read(&block, 6, 0), 0xd234_5678_9abc_def0);
+    }
+
+    #[test]
+    fn what_is_written_counts_itself() {
+        let cluster = ClusterSize::from_bytes(512).expect("a cluster size");
+        for used in [1, 253, 254, 255, 256, 16_000, 70_000] {
+            let image = Memory::new();
+            let table = write(&image, cluster, used).expect("in memory");
+            let (bytes, total) = (image.to_bytes(), table.end / 512);
+            let block_offsets = bytes[usize::try_from(table.start).expect("small")..].chunks_exact(8);
+            let counts =
+                block_offsets.map(|entry| u64::from_be_bytes(entry.try_into().expect("eight"))).flat_map(|at| {
+                    let at = usize::try_from(at).expect("small");
+                    // Where there is no block, nothing is counted.
+                    (0..256)
+                        .map(|index| if at == 0 { 0 } else { read(&bytes[at..at + 512], ORDER, index) })
+                        .collect::<Vec<_>>()
+                });
+            assert_eq!(counts.sum::<u64>(), total, "{used}");
+        }
+    }
+}
