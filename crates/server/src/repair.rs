@@ -1,6 +1,6 @@
 //! What the host does about interrupted changes, and when it is asked to.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use cadenas_api::HostEvent;
 use cadenas_keys::VmId;
@@ -13,9 +13,18 @@ const PERIOD: Duration = Duration::from_mins(1);
 const NEEDS_REPAIR: &str = "vm.needs-repair";
 const LIBVIRT_LOST: &str = "libvirt.lost";
 
-/// What waits to be repaired, with the reason last told; one repair at a time.
+/// What waits to be repaired, as it was last told; one repair at a time.
 #[derive(Debug, Default)]
-pub(crate) struct Repairs(Mutex<BTreeMap<Option<VmId>, String>>);
+pub(crate) struct Repairs(Mutex<Waiting>);
+
+type Waiting = BTreeSet<(Option<VmId>, String)>;
+
+impl Repairs {
+    /// Has the next round look after a VM that a task left as it should not be.
+    pub(crate) async fn expect(&self, vm: VmId, reason: &str) {
+        self.0.lock().await.insert((Some(vm), reason.to_owned()));
+    }
+}
 
 /// Asks the host to finish or undo what was interrupted, and writes what it tells. Gives all it told.
 pub(crate) async fn repair(core: &Core) -> Vec<HostEvent> {
@@ -56,14 +65,14 @@ pub(crate) async fn keep_listening(core: Arc<Core>, mut events: tokio::sync::mps
 }
 
 /// What is worth an event: a VM that still waits for the same reason as a minute ago is not.
-fn news(waiting: &mut BTreeMap<Option<VmId>, String>, told: &[HostEvent]) -> Vec<Draft> {
+fn news(waiting: &mut Waiting, told: &[HostEvent]) -> Vec<Draft> {
     let known = std::mem::take(waiting);
     note(waiting, told);
-    let is_news = |event: &&HostEvent| !waits(event) || known.get(&event.vm) != Some(&event.message);
+    let is_news = |event: &&HostEvent| !waits(event) || !known.contains(&(event.vm, event.message.clone()));
     told.iter().filter(is_news).cloned().map(Draft::from).collect()
 }
 
-fn note(waiting: &mut BTreeMap<Option<VmId>, String>, told: &[HostEvent]) {
+fn note(waiting: &mut Waiting, told: &[HostEvent]) {
     waiting.extend(told.iter().filter(|event| waits(event)).map(|event| (event.vm, event.message.clone())));
 }
 
@@ -77,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_vm_that_waits_is_told_once_for_each_reason() {
-        let mut waiting = BTreeMap::new();
+        let mut waiting = Waiting::new();
         let event = |kind, message: &str| HostEvent { kind, vm: None, message: message.to_owned() };
         let stuck = [event(NEEDS_REPAIR, "libvirt does not answer")];
         assert_eq!(news(&mut waiting, &stuck).len(), 1);

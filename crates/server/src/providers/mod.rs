@@ -10,6 +10,8 @@ mod open_backup;
 mod push;
 mod remove;
 mod restore;
+#[cfg(test)]
+mod state_machine;
 mod verify;
 mod view;
 

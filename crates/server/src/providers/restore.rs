@@ -25,9 +25,9 @@ use crate::{
 /// A provider out of a backup file, sealed again for this server's store.
 #[derive(Debug, Clone)]
 pub(super) struct Incoming {
-    proved: Proved,
+    pub(super) proved: Proved,
     /// In the order of the file, the current one last; each counts as backed up, as the file has just proved.
-    versions: Vec<VersionRecord>,
+    pub(super) versions: Vec<VersionRecord>,
 }
 
 /// Restores a provider, or says what that would do.

@@ -15,6 +15,9 @@ const SAVE_PERIOD: Duration = Duration::from_secs(1);
 pub(super) async fn work(core: Arc<Core>, live: Arc<Live>, operation: VmOperation, hold: VmHold) {
     let result = run(&core, &live, operation).await;
     let ended = live.with_end(result);
+    if let Some(problem) = ended.problem.as_ref().filter(|problem| leaves_work(problem.code)) {
+        core.repairs.expect(ended.vm, &problem.detail).await;
+    }
     save_end(&core, &ended).await;
     core.tasks.lock().live.remove(&ended.id);
     // The VM is free before anyone hears of the end.
@@ -34,6 +37,11 @@ async fn run(core: &Arc<Core>, live: &Live, operation: VmOperation) -> Result<Vm
             _ = ticks.tick() => saved = save_progress(core, live, saved).await,
         }
     }
+}
+
+/// Whether the host may have left something that its repair settles.
+fn leaves_work(code: ProblemCode) -> bool {
+    matches!(code, ProblemCode::NeedsRepair | ProblemCode::HypervisorUnreachable | ProblemCode::Internal)
 }
 
 async fn save_progress(core: &Core, live: &Live, saved: Progress) -> Progress {
@@ -97,7 +105,7 @@ fn problem_of(task: &Task) -> String {
 /// The panic's own words stay in the log: nobody checked what they hold.
 fn panicked() -> Problem {
     Problem::new(ProblemCode::Internal, "the work ended in an error of the program")
-        .next("See the server's log; restart the server to have the VM repaired.")
+        .next("See the server's log. What was begun is undone or finished within a minute.")
 }
 
 #[cfg(test)]
