@@ -8,7 +8,7 @@ pub(crate) use error::DiskError;
 use std::path::Path;
 
 use cadenas_image::{
-    Access, Encryption, File, Format, ImageInfo, Locking, NewKey, Target, check, inspect, open_source,
+    Access, CheckReport, Encryption, File, Format, ImageInfo, Locking, NewKey, Target, check, inspect, open_source,
 };
 use cadenas_luks::rounds_for;
 use serde::Serialize;

@@ -1,0 +1,13 @@
+//! The program `cadenas` as a user meets it: run as a process, with a server that answers what the test says.
+
+mod backup;
+mod disk;
+mod disk_refusals;
+mod failures;
+mod help;
+mod passwords;
+mod program;
+mod server;
+mod tables;
+mod tasks;
+mod terminal;
