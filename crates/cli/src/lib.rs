@@ -11,6 +11,7 @@ mod output;
 mod password;
 mod progress;
 mod session;
+mod terminal;
 
 use std::{
     io::{self, Write},

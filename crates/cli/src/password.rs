@@ -9,6 +9,8 @@ use std::{
 
 use cadenas_secret::SecretBytes;
 
+use crate::terminal::hidden_line;
+
 /// What is asked for, as the messages name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -152,8 +154,8 @@ fn asked_or_empty(kind: Kind, prompt: &str) -> Result<SecretBytes, PasswordError
     if !io::stdin().is_terminal() {
         return Err(PasswordError::NobodyToAsk { kind });
     }
-    let typed = rpassword::prompt_password(prompt).map_err(|source| PasswordError::Terminal { kind, source })?;
-    Ok(SecretBytes::take_from(typed.into_bytes()))
+    let typed = hidden_line(prompt, LONGEST).map_err(|source| PasswordError::Terminal { kind, source })?;
+    typed.ok_or(PasswordError::TooLong { kind, file: None })
 }
 
 fn from_file(kind: Kind, file: &Path) -> Result<SecretBytes, PasswordError> {

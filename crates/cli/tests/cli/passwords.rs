@@ -44,12 +44,22 @@ fn an_empty_password_changes_nothing_and_is_not_asked_for_again() {
 }
 
 #[test]
+fn a_line_is_edited_as_always() {
+    let server = backup_server();
+    let mut person = at_backup(&server);
+    person.expect("New password").type_line("wrong\u{15}onx\u{7f}ly");
+    person.expect("again: ").type_line("only\u{7f}y");
+    assert_eq!(person.end().0, Some(0));
+    assert_eq!(server.requests()[1].body["password"], json!("only"));
+}
+
+#[test]
 fn ctrl_c_at_the_question_changes_nothing() {
     let server = backup_server();
     let mut person = at_backup(&server);
     person.expect("New password").type_keys("\u{3}");
     let (status, _) = person.end();
-    assert_ne!(status, Some(0));
+    assert_eq!(status, None, "the signal ended it");
     assert_eq!(server.asked(), ["GET /providers/nkp"]);
 }
 

@@ -39,7 +39,8 @@ pub(super) fn detail(vm: &Vm, look: &Look) -> String {
         ("Policy", vm.policy.clone()),
     ];
     for provider in &vm.providers {
-        fields.push(("Provider", format!("{} ({})", provider_name(provider), provider.id)));
+        let name = provider.name.as_deref().unwrap_or("unknown here");
+        fields.push(("Provider", format!("{name} ({})", provider.id)));
         fields.push(("Key", format!("{}, fingerprint {}", provider.key, provider.fingerprint)));
     }
     for missing in &vm.missing_keys {
@@ -48,7 +49,8 @@ pub(super) fn detail(vm: &Vm, look: &Look) -> String {
     fields.extend(vm.home.iter().map(|home| ("Home", home.display().to_string())));
     fields.extend(vm.task.map(|task| ("Task", task.to_string())));
     fields.extend(vm.problem.iter().map(|problem| ("Problem", problem.clone())));
-    format!("{}\n\n{}", Table::fields(fields).text(), disks(&vm.disks, look))
+    let fields = Table::fields(fields).text();
+    if vm.disks.is_empty() { fields } else { format!("{fields}\n\n{}", disks(&vm.disks, look)) }
 }
 
 pub(super) fn verdicts(objects: &[ObjectVerdict]) -> String {
@@ -116,9 +118,10 @@ fn providers(vm: &Vm, shown: impl Fn(&ProviderRef) -> String) -> String {
     if vm.providers.is_empty() { dash() } else { vm.providers.iter().map(shown).collect::<Vec<_>>().join(",") }
 }
 
-/// Its name, or its ID where the server does not know it.
+/// Its name, or the beginning of its ID where the server does not know it.
 fn provider_name(provider: &ProviderRef) -> String {
-    provider.name.clone().unwrap_or_else(|| provider.id.to_string())
+    const ENOUGH: usize = 8;
+    provider.name.clone().unwrap_or_else(|| format!("unknown:{}", &provider.id.to_string()[..ENOUGH]))
 }
 
 fn home(vm: &Vm) -> String {
