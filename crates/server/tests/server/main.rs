@@ -1,0 +1,13 @@
+//! The server over its real socket, with a host in memory.
+
+mod backups;
+mod coverage;
+mod events;
+mod forms;
+mod host;
+mod life;
+mod openapi;
+mod providers;
+mod rig;
+mod tasks;
+mod vms;

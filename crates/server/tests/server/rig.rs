@@ -1,0 +1,130 @@
+//! A server with its folder, host and client.
+
+use std::{path::PathBuf, sync::Arc};
+
+use cadenas_api::{
+    BackupRequest, Client, ClientError, ConfirmBackup, CreateProvider, P12, Password, Problem, ProblemCode, Provider,
+    SetPolicy, Task, VM_ENCRYPTION_POLICY,
+};
+use cadenas_keys::VmId;
+use cadenas_secret::SecretBytes;
+use cadenas_server::{Options, Running, Server, StartError};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+};
+
+use crate::host::MemoryHost;
+
+pub(crate) const PASSWORD: &str = "correct horse";
+
+pub(crate) struct Rig {
+    pub(crate) folder: TempDir,
+    pub(crate) host: Arc<MemoryHost>,
+    pub(crate) client: Client,
+    running: Option<Running>,
+}
+
+impl Rig {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let client = Client::new(folder.path().join("s"));
+        let mut rig = Self { folder, host: Arc::default(), client, running: None };
+        rig.go().await.expect("a fresh folder");
+        rig
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub(crate) fn options(&self) -> Options {
+        let host: Arc<MemoryHost> = Arc::clone(&self.host);
+        Options { data: self.data(), socket: self.client.socket().to_owned(), host }
+    }
+
+    /// Starts the server that was stopped.
+    pub(crate) async fn go(&mut self) -> Result<(), StartError> {
+        self.running = Some(Server::start(self.options()).await?);
+        Ok(())
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop().await;
+        }
+    }
+
+    /// Stops, and starts with a host that has the same VMs and no key.
+    pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        self.host = Arc::new(self.host.restarted());
+        self.go().await.expect("a folder of ours");
+    }
+
+    pub(crate) async fn create(&self, name: &str) -> Provider {
+        let request = CreateProvider { name: name.to_owned(), tpm_required: false };
+        self.client.create_provider(&request).await.expect("a free name")
+    }
+
+    /// Makes a backup with [`PASSWORD`], as it would be kept.
+    pub(crate) async fn back_up(&self, name: &str) -> P12 {
+        let request = BackupRequest { password: Some(password(PASSWORD)), no_password: false };
+        self.client.backup_provider(name, &request).await.expect("can be backed up").p12
+    }
+
+    pub(crate) async fn confirm(&self, name: &str, p12: P12) -> Result<Provider, ClientError> {
+        self.client.confirm_backup(name, &ConfirmBackup { p12, password: Some(password(PASSWORD)) }).await
+    }
+
+    /// A provider that encrypts, and its backup.
+    pub(crate) async fn active(&self, name: &str) -> (Provider, P12) {
+        self.create(name).await;
+        let p12 = self.back_up(name).await;
+        (self.confirm(name, p12.clone()).await.expect("a good backup"), p12)
+    }
+
+    pub(crate) async fn encrypt(&self, vm: VmId, provider: Option<&str>) -> Result<Task, ClientError> {
+        self.client.set_policy(&vm.to_string(), &encryption(provider)).await
+    }
+
+    /// The kinds of all events so far.
+    pub(crate) async fn event_kinds(&self) -> Vec<String> {
+        let events = self.client.events(&cadenas_api::EventQuery::default()).await.expect("events");
+        events.into_iter().map(|event| event.kind).collect()
+    }
+
+    /// Sends a request as it stands; gives the status, the head and the body.
+    pub(crate) async fn raw(&self, request: &str) -> (u16, String, String) {
+        let mut stream = UnixStream::connect(self.client.socket()).await.expect("the server listens");
+        stream.write_all(request.as_bytes()).await.expect("the server reads");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.expect("the server answers and closes");
+        let answer = String::from_utf8(answer).expect("text");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        (status, head.to_lowercase(), body.to_owned())
+    }
+}
+
+pub(crate) fn encryption(provider: Option<&str>) -> SetPolicy {
+    let provider = provider.map(ToOwned::to_owned);
+    SetPolicy { policy: VM_ENCRYPTION_POLICY.to_owned(), provider, disks: vec![], home: None, format: None }
+}
+
+pub(crate) fn password(text: &str) -> Password {
+    Password::new(SecretBytes::take_from(text.as_bytes().to_vec()))
+}
+
+/// The problem that a call was refused with.
+pub(crate) fn refused<T: std::fmt::Debug>(answer: Result<T, ClientError>, code: ProblemCode) -> Problem {
+    match answer.expect_err("a refusal") {
+        ClientError::Refused(problem) => {
+            assert_eq!(problem.code, code, "{problem}");
+            assert!(!problem.detail.is_empty() && problem.type_uri.ends_with(code.as_str()));
+            *problem
+        }
+        other => panic!("not a refusal: {other}"),
+    }
+}
