@@ -124,8 +124,11 @@ impl Unlocked {
         let mut count = 0;
         for disk in &self.disks {
             let file = disk.file(Access::Write)?;
-            count += erase_all_but_dek(disk, &file)?;
-            steps.reached(Step::StartSlotErased);
+            let erased = erase_all_but_dek(disk, &file)?;
+            if erased > 0 {
+                steps.reached(Step::StartSlotErased);
+            }
+            count += erased;
         }
         Ok(count)
     }

@@ -92,7 +92,8 @@ fn make_image(folder: &Path) -> Result<(), String> {
 
 fn open_with_qemu(folder: &Path) -> Result<(), String> {
     let output = Command::new("qemu-img")
-        .args(["info", "--object"])
+        // `info` would not unlock the image; to check it, QEMU must.
+        .args(["check", "--object"])
         .arg(format!("secret,id=s0,file={}", folder.join("secret").display()))
         .arg("--image-opts")
         .arg(format!("driver=qcow2,encrypt.key-secret=s0,file.filename={}", folder.join("image").display()))
