@@ -5,7 +5,11 @@ use cadenas_api::{Event, EventQuery};
 use super::{Ended, Result};
 use crate::{
     args::event::{Command, Ls},
-    output::{Look, human::harmless, table::Table},
+    output::{
+        Look,
+        human::{harmless, time},
+        table::Table,
+    },
     session::Session,
 };
 
@@ -49,7 +53,7 @@ async fn follow(session: &Session, mut after: Option<u64>) -> Result {
 fn list(events: &Vec<Event>, look: &Look) -> String {
     let mut table = Table::new(["NUMBER", "TIME", "KIND", "BY", "MESSAGE"]);
     for event in events {
-        table.row([event.sequence.to_string(), time(event), event.kind.clone(), by(event), event.message.clone()]);
+        table.row([event.sequence.to_string(), time(event.at), event.kind.clone(), by(event), event.message.clone()]);
         if look.wide {
             table.row(["", "", "", ""].map(str::to_owned).into_iter().chain([about(event)]));
         }
@@ -59,7 +63,7 @@ fn list(events: &Vec<Event>, look: &Look) -> String {
 
 fn line(event: &Event, look: &Look) -> String {
     let about = if look.wide { format!("  {}", about(event)) } else { String::new() };
-    let (number, time, kind, by) = (event.sequence, time(event), &event.kind, by(event));
+    let (number, time, kind, by) = (event.sequence, time(event.at), &event.kind, by(event));
     harmless(&format!("{number:<6}   {time}   {kind:<20}   {by:<8}   {}{about}", event.message))
 }
 
@@ -69,11 +73,6 @@ fn about(event: &Event) -> String {
     let vm = event.vm.map(|id| format!("vm {id}"));
     let task = event.task.map(|id| format!("task {id}"));
     [provider, vm, task].into_iter().flatten().collect::<Vec<_>>().join(", ")
-}
-
-/// RFC 3339 without fractions of a second.
-fn time(event: &Event) -> String {
-    event.at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 fn by(event: &Event) -> String {

@@ -10,7 +10,11 @@ use super::{Result, backup};
 use crate::{
     args::provider::{Command, Rm},
     error::Failure,
-    output::{Look, human::age, table::Table},
+    output::{
+        Look,
+        human::{age, time_and_age},
+        table::Table,
+    },
     session::Session,
 };
 
@@ -76,8 +80,9 @@ fn made_default(provider: &Provider) -> String {
 
 fn rotated(provider: &Provider) -> String {
     format!(
-        "{0} has a new key. It encrypts from when it is backed up:\n  cadenas provider backup {0} --out {0}.p12",
-        provider.name
+        "{0} has a new key. It encrypts once it is backed up:\n  cadenas provider backup {0} --out {0}-{1}.p12",
+        provider.name,
+        provider.versions.len()
     )
 }
 
@@ -115,7 +120,7 @@ pub(super) fn detail(provider: &Provider, look: &Look) -> String {
         ("Default", if provider.default { "yes" } else { "no" }.to_owned()),
         ("TPM", if provider.tpm_required { "required" } else { "not required" }.to_owned()),
         ("VMs", provider.vms.to_string()),
-        ("Created", format!("{} ({} ago)", provider.created, age(provider.created, look.now))),
+        ("Created", time_and_age(provider.created, look.now)),
     ]);
     let mut keys = Table::new(["KEY", "STATE", "AGE", "BACKUP", "FINGERPRINT"]);
     for version in &provider.versions {

@@ -7,7 +7,7 @@ use crate::{
     args::task::Command,
     output::{
         Look,
-        human::{age, percent, size},
+        human::{age, percent, size, time_and_age},
         table::Table,
     },
     session::Session,
@@ -50,9 +50,9 @@ fn detail(task: &Task, look: &Look) -> String {
         ("State", task.state.to_string()),
         ("Progress", progress(task)),
         ("By", task.by.to_string()),
-        ("Created", format!("{} ({} ago)", task.created, age(task.created, look.now))),
+        ("Created", time_and_age(task.created, look.now)),
     ];
-    fields.extend(task.finished.map(|finished| ("Finished", format!("{finished} ({} ago)", age(finished, look.now)))));
+    fields.extend(task.finished.map(|finished| ("Finished", time_and_age(finished, look.now))));
     fields.extend(task.outcome.iter().map(|outcome| ("Outcome", outcome.message.clone())));
     if let Some(problem) = &task.problem {
         fields.push(("Problem", problem.detail.clone()));

@@ -34,6 +34,18 @@ pub(crate) fn age(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// A moment in RFC 3339, without fractions of a second.
+#[must_use]
+pub(crate) fn time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A moment, and how long ago it was.
+#[must_use]
+pub(crate) fn time_and_age(then: Timestamp, now: Timestamp) -> String {
+    format!("{} ({} ago)", time(then), age(then, now))
+}
+
 /// A part of a whole, rounded down; nothing of nothing is all of it.
 #[must_use]
 pub(crate) fn percent(done: u64, total: u64) -> u64 {

@@ -7,6 +7,7 @@ mod failures;
 mod help;
 mod passwords;
 mod program;
+mod serve;
 mod server;
 mod tables;
 mod tasks;

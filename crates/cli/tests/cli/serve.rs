@@ -1,0 +1,247 @@
+//! The real server, with libvirt's test driver as its hypervisor: `cadenas serve` and the life of a key provider.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    passwords::private,
+    program::{Ended, cadenas, other, run_in},
+};
+
+#[test]
+fn it_starts_from_nothing_and_stops_when_asked() {
+    for signal in ["-TERM", "-INT"] {
+        let mut server = Serving::start();
+        assert!(server.run(&["vm", "ls"]).ok().contains("test"), "the test driver has one domain");
+        server.signal(signal);
+        assert_eq!(server.child.wait().expect("our own child").code(), Some(0), "{signal}: {}", server.log());
+        assert!(!server.data().join("cadenas.sock").exists(), "{signal}");
+        let told = server.run(&["vm", "ls"]).refused(1);
+        assert!(told.contains("no Cadenas server answers"), "{told}");
+    }
+}
+
+#[test]
+fn the_process_that_was_started_is_the_server() {
+    let server = Serving::start();
+    let arguments = fs::read_to_string(format!("/proc/{}/cmdline", server.child.id())).expect("it runs");
+    assert!(arguments.contains("cadenasd\0serve\0"), "{arguments:?}");
+    // A core dump would hold keys.
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.child.id())).expect("it runs");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+}
+
+#[test]
+fn a_second_server_on_the_same_data_is_refused() {
+    let server = Serving::start();
+    let second = cadenas()
+        .current_dir(server.folder.path())
+        .args(["serve", "--data", "data", "--libvirt", "test:///default", "--socket", "other.sock"])
+        .output()
+        .expect("the program starts");
+    let told = Ended::from(second).refused(1);
+    assert!(told.contains("is in use by another server") && told.contains(&server.child.id().to_string()), "{told}");
+    server.run(&["vm", "ls"]).ok();
+}
+
+#[test]
+fn a_log_in_json_is_one_object_per_line() {
+    let server = Serving::start_with(&["--log-format", "json", "-v"]);
+    server.run(&["provider", "create", "nkp"]).ok();
+    for line in server.log().lines() {
+        serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    }
+}
+
+#[test]
+fn a_provider_is_made_backed_up_rotated_and_verified() {
+    let server = Serving::start();
+    assert!(server.run(&["provider", "create", "nkp"]).ok().contains("encrypts nothing until it is backed up"));
+    assert_eq!(server.provider("nkp")["state"], "not-backed-up");
+    let said = server.run(&["provider", "backup", "nkp", "--out", "1.p12", "--password-file", "pw"]).ok();
+    assert!(said.contains("nkp is active"), "{said}");
+    other(server.folder.path(), "openssl", &["pkcs12", "-in", "1.p12", "-passin", "file:pw", "-noout"]);
+    server.run(&["provider", "verify-backup", "1.p12", "--password-file", "pw"]).ok();
+    server.run(&["provider", "rotate", "nkp"]).ok();
+    assert_eq!(server.run(&["provider", "verify-backup", "1.p12", "--password-file", "pw"]).status, Some(1));
+    server.run(&["provider", "backup", "nkp", "--out", "2.p12", "--password-file", "pw"]).ok();
+    server.run(&["provider", "verify-backup", "2.p12", "--password-file", "pw"]).ok();
+    server.run(&["provider", "rename", "nkp", "nkp-paris"]).ok();
+    server.run(&["provider", "verify-backup", "2.p12", "--password-file", "pw"]).ok();
+    server.run(&["provider", "rm", "nkp-paris"]).ok();
+    assert!(!server.run(&["provider", "ls"]).ok().contains("nkp"));
+}
+
+#[test]
+fn a_provider_is_restored_on_another_server() {
+    let (one, two) = (Serving::start(), Serving::start());
+    one.run(&["provider", "create", "nkp"]).ok();
+    let file = two.folder.path().join("nkp.p12").display().to_string();
+    one.run(&["provider", "backup", "nkp", "--out", &file, "--password-file", "pw"]).ok();
+    let restore =
+        |more: &[&str]| two.run(&[&["provider", "restore", "nkp.p12", "--password-file", "pw"][..], more].concat());
+    assert!(restore(&["--dry-run"]).ok().contains("would be restored"));
+    assert!(!two.run(&["provider", "ls"]).ok().contains("nkp"), "a dry run does nothing");
+    assert!(restore(&[]).ok().contains("is restored and active"));
+    assert_eq!(one.provider("nkp")["key"], two.provider("nkp")["key"]);
+    assert!(restore(&[]).ok().contains("nothing to do"));
+}
+
+#[test]
+fn a_name_that_is_taken_is_told_and_another_can_be_given() {
+    let (one, two) = (Serving::start(), Serving::start());
+    for server in [&one, &two] {
+        server.run(&["provider", "create", "nkp"]).ok();
+        server.run(&["provider", "backup", "nkp", "--out", "nkp.p12", "--password-file", "pw"]).ok();
+    }
+    let file = one.folder.path().join("nkp.p12").display().to_string();
+    let told = two.run(&["provider", "restore", &file, "--password-file", "pw"]).refused(1);
+    assert!(told.contains("nkp") && told.contains("--name"), "{told}");
+    two.run(&["provider", "restore", &file, "--password-file", "pw", "--name", "nkp-old"]).ok();
+    assert_eq!(two.provider("nkp-old")["id"], one.provider("nkp")["id"]);
+}
+
+#[test]
+fn bad_backups_are_refused_by_restore_and_verify_alike() {
+    let server = Serving::start();
+    let here = server.folder.path();
+    server.run(&["provider", "create", "nkp"]).ok();
+    server.run(&["provider", "backup", "nkp", "--out", "nkp.p12", "--password-file", "pw"]).ok();
+    let whole = fs::read(here.join("nkp.p12")).expect("there");
+    fs::write(here.join("cut.p12"), &whole[..whole.len() - 7]).expect("written");
+    private(&here.join("wrong"), b"not it");
+    other(
+        here,
+        "openssl",
+        &["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x", "-keyout", "k", "-out", "c"],
+    );
+    other(
+        here,
+        "openssl",
+        &["pkcs12", "-export", "-inkey", "k", "-in", "c", "-passout", "file:pw", "-out", "other.p12"],
+    );
+    for (file, password, expected) in [
+        ("cut.p12", "pw", "truncated"),
+        ("nkp.p12", "wrong", "password"),
+        ("other.p12", "pw", "not a Cadenas backup"),
+        ("pw", "pw", "PKCS#12"),
+    ] {
+        for verb in ["restore", "verify-backup"] {
+            let told = server.run(&["provider", verb, file, "--password-file", password]).refused(1);
+            assert!(told.contains(expected), "{verb} {file}: {told}");
+        }
+    }
+    assert_eq!(server.provider("nkp")["versions"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn bad_names_are_refused_with_the_rule() {
+    let server = Serving::start();
+    for name in ["a/b", "a b", "clé", &"x".repeat(300)] {
+        let told = server.run(&["provider", "create", name]).refused(1);
+        assert!(told.contains("use 1 to 63 of the characters"), "{told}");
+        let told = server.run(&["vm", "encrypt", name]).refused(1);
+        assert!(told.len() < 1000, "{told}");
+    }
+}
+
+#[test]
+fn the_password_is_in_no_log_even_at_trace_level() {
+    let server = Serving::start_with(&["-vv"]);
+    private(&server.folder.path().join("pw"), b"xyzzy-plugh");
+    server.run(&["provider", "create", "nkp"]).ok();
+    server.run(&["provider", "backup", "nkp", "--out", "nkp.p12", "--password-file", "pw"]).ok();
+    server.run(&["provider", "restore", "nkp.p12", "--password-file", "pw"]).ok();
+    let log = server.log();
+    assert!(log.contains("TRACE") || log.contains("DEBUG"), "{log}");
+    assert!(!log.contains("xyzzy-plugh"), "{log}");
+}
+
+#[test]
+fn the_doctor_says_so_when_no_server_answers_and_checks_the_host() {
+    let ended = run_in(Path::new("."), &["doctor", "-o", "json", "--socket", "/nonexistent/s"]);
+    assert!(ended.err.contains("no server answers at /nonexistent/s"), "{}", ended.err);
+    let checks: Vec<Value> = serde_json::from_str(&ended.out).expect("JSON");
+    let fails = checks.iter().any(|check| check["verdict"] == "failure");
+    assert!(checks.iter().any(|check| check["name"] == "aes"));
+    assert_eq!(ended.status, Some(i32::from(fails)));
+}
+
+/// A server with data of its own and a password in the file `pw`.
+struct Serving {
+    folder: TempDir,
+    child: Child,
+}
+
+impl Serving {
+    fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(args: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        private(&folder.path().join("pw"), b"secret\n");
+        let log = fs::File::create(folder.path().join("log")).expect("a file");
+        let child = cadenas()
+            .current_dir(folder.path())
+            .args(["serve", "--data", "data", "--libvirt", "test:///default"])
+            .args(args)
+            .env_remove("RUST_LOG")
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the program starts");
+        let mut server = Self { folder, child };
+        server.await_start();
+        server
+    }
+
+    fn await_start(&mut self) {
+        let begin = Instant::now();
+        while std::os::unix::net::UnixStream::connect(self.data().join("cadenas.sock")).is_err() {
+            let ended = self.child.try_wait().expect("our own child");
+            assert!(ended.is_none() && begin.elapsed() < Duration::from_secs(30), "it does not start: {}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn data(&self) -> std::path::PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).expect("there")
+    }
+
+    fn run(&self, args: &[&str]) -> Ended {
+        let socket = self.data().join("cadenas.sock");
+        let mut command = cadenas();
+        command.current_dir(self.folder.path()).env("CADENAS_SOCKET", socket).args(args);
+        command.output().expect("the program starts").into()
+    }
+
+    fn provider(&self, name: &str) -> Value {
+        serde_json::from_str(&self.run(&["provider", "show", name, "-o", "json"]).ok()).expect("JSON")
+    }
+
+    fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status().expect("kill runs");
+        assert!(status.success());
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
