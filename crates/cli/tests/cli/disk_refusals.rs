@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::{
@@ -194,7 +195,7 @@ fn a_stop_midway_leaves_nothing() {
     let here = folder.path();
     // Holes become ciphertext in a LUKS volume: work for some seconds without a large source.
     fs::File::create(here.join("large")).expect("made").set_len(4 << 30).expect("grown");
-    for signal in ["-INT", "-TERM"] {
+    for signal in [Signal::INT, Signal::TERM] {
         let mut child = cadenas()
             .current_dir(here)
             .args(["disk", "encrypt", "large", "new", "-O", "luks", "--passphrase-file", "pw", "--iter-time", "10"])
@@ -203,9 +204,9 @@ fn a_stop_midway_leaves_nothing() {
             .expect("the program starts");
         wait_until(|| fs::metadata(here.join("new")).is_ok_and(|new| new.len() > 0));
         std::thread::sleep(Duration::from_millis(100));
-        other(here, "kill", &[signal, &child.id().to_string()]);
-        assert_eq!(child.wait().expect("our own child").code(), Some(1), "{signal}");
-        assert!(!here.join("new").exists(), "{signal}");
+        kill_process(Pid::from_child(&child), signal).expect("our own child");
+        assert_eq!(child.wait().expect("our own child").code(), Some(1), "{signal:?}");
+        assert!(!here.join("new").exists(), "{signal:?}");
     }
 }
 

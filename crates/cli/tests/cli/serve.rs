@@ -3,10 +3,11 @@
 use std::{
     fs,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -17,12 +18,12 @@ use crate::{
 
 #[test]
 fn it_starts_from_nothing_and_stops_when_asked() {
-    for signal in ["-TERM", "-INT"] {
+    for signal in [Signal::TERM, Signal::INT] {
         let mut server = Serving::start();
         assert!(server.run(&["vm", "ls"]).ok().contains("test"), "the test driver has one domain");
         server.signal(signal);
-        assert_eq!(server.child.wait().expect("our own child").code(), Some(0), "{signal}: {}", server.log());
-        assert!(!server.data().join("cadenas.sock").exists(), "{signal}");
+        assert_eq!(server.child.wait().expect("our own child").code(), Some(0), "{signal:?}: {}", server.log());
+        assert!(!server.data().join("cadenas.sock").exists(), "{signal:?}");
         let told = server.run(&["vm", "ls"]).refused(1);
         assert!(told.contains("no Cadenas server answers"), "{told}");
     }
@@ -232,9 +233,8 @@ impl Serving {
         serde_json::from_str(&self.run(&["provider", "show", name, "-o", "json"]).ok()).expect("JSON")
     }
 
-    fn signal(&self, signal: &str) {
-        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status().expect("kill runs");
-        assert!(status.success());
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("our own child");
     }
 }
 
