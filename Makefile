@@ -12,8 +12,8 @@ setup:         ## Install the packages that are missing, and make the test guest
 	@e2e/setup.sh
 
 demo: setup    ## Encrypt a real VM, start it, change its key while it runs
-	cargo build --release --locked -p cadenas-cli
-	e2e/demo.sh
+	cargo build --release --locked -p cadenas-cli -p cadenas-e2e
+	CADENAS_BIN=$(CURDIR)/target/release/cadenas target/release/demo
 
 test: setup    ## Every test, the real ones included
 	cargo nextest run --workspace --locked $(FEATURES)

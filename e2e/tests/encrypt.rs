@@ -72,7 +72,8 @@ fn nothing_in_clear(world: &World, home: &Path, definition: &str) {
 
 fn judged_by_qemu_and_cryptsetup(home: &Path, recovered: &Path) {
     let vda = home.join("vda.qcow2").display().to_string();
-    let check = try_run("qemu-img", ["check", "--object", &secret(recovered, "vda"), "--image-opts", &opened(home, "vda")]);
+    let check =
+        try_run("qemu-img", ["check", "--object", &secret(recovered, "vda"), "--image-opts", &opened(home, "vda")]);
     assert!(check.clone().ok().contains("No errors were found"), "{check}");
     assert!(run("qemu-img", ["info", &vda]).contains("encrypted: yes"));
     let vdb = home.join("vdb.luks").display().to_string();

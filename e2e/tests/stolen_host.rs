@@ -95,7 +95,10 @@ fn opens(disk: &Path, passphrase: &str) -> bool {
 fn copy(from: &Path, to: &Path) {
     eventually(
         BOOT,
-        || (try_run("cp", ["-a", &from.display().to_string(), &to.display().to_string()]).code == Some(0)).then_some(()),
+        || {
+            (try_run("cp", ["-a", &from.display().to_string(), &to.display().to_string()]).code == Some(0))
+                .then_some(())
+        },
         || format!("{} cannot be copied", from.display()),
     );
     run("sync", [to]);
