@@ -20,7 +20,7 @@ pub struct Provider {
     pub kind: ProviderKind,
     /// Whether it can encrypt now.
     pub state: ProviderState,
-    /// Why the state is what it is, when it is not `active`.
+    /// Why it cannot encrypt, when it is not `active`; what is still to be done, when its newest key is in no backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Whether VMs are encrypted with it unless another is named.

@@ -20,8 +20,8 @@ pub(crate) struct Core {
     pub(crate) tasks: Tasks,
     pub(crate) pushes: Pushes,
     pub(crate) repairs: Repairs,
-    /// Read while a task is given a provider's key, written while a provider is removed: no task begins to use a provider
-    /// between the look at its users and its removal.
+    /// Read while a task or the host is given a provider's key, written while a provider is removed: no task begins to use
+    /// a provider between the look at its users and its removal, and no key reaches the host after the host forgot it.
     pub(crate) provider_use: RwLock<()>,
     /// `true` once the server stops: whoever waits for something gives up.
     pub(crate) stopping: watch::Sender<bool>,
@@ -57,14 +57,19 @@ impl Core {
 pub(crate) async fn to_its_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Result<T, Problem> {
-    tokio::spawn(work).await.unwrap_or_else(|error| Err(Problem::internal(&error)))
+    tokio::spawn(work).await.unwrap_or_else(|_| Err(panicked()))
 }
 
 /// Runs work that occupies a thread: key derivation, a seal.
 pub(crate) async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Problem::internal(&error)))
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(panicked()))
+}
+
+/// A panic's own words stay in the log: nobody checked what they hold.
+pub(crate) fn panicked() -> Problem {
+    Problem::new(ProblemCode::Internal, "the work ended in an error of the program").next("See the server's log.")
 }
 
 /// A failure of the store, as callers are told it.
@@ -74,4 +79,19 @@ pub(crate) fn store_failed(error: &StoreError) -> Problem {
         _ => ProblemCode::Internal,
     };
     Problem::new(code, chain(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_as_such() {
+        let full = StoreError::Full { store: "cadenas.db".to_owned(), source: "disk full".into() };
+        let problem = store_failed(&full);
+        assert_eq!(problem.code, ProblemCode::NoSpace);
+        assert!(problem.detail.contains("cadenas.db") && problem.detail.contains("make room"), "{problem}");
+        let closed = StoreError::Closed { store: "cadenas.db".to_owned() };
+        assert_eq!(store_failed(&closed).code, ProblemCode::Internal);
+    }
 }

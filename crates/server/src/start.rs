@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     path::{Path, PathBuf},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -77,9 +78,13 @@ impl Server {
         Ok(serve(core, folder, socket, listening))
     }
 
-    /// Runs a server until `shutdown` is ready.
+    /// Runs a server until `shutdown` is ready. One that has not started by then does not.
     pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
-        let running = Self::start(options).await?;
+        let mut shutdown = pin!(shutdown);
+        let running = tokio::select! {
+            started = Self::start(options) => started?,
+            () = &mut shutdown => return Ok(()),
+        };
         shutdown.await;
         running.stop().await;
         Ok(())

@@ -40,9 +40,11 @@ impl Pushes {
         self.lock().iter().filter(|(_, push)| push.failure.is_some()).map(|(id, _)| *id).collect()
     }
 
-    /// Notes an attempt; gives what was known before.
-    fn note(&self, provider: ProviderId, push: Push) -> Option<Push> {
-        self.lock().insert(provider, push)
+    /// Notes an attempt; gives what was known before. What the host was given once it keeps.
+    fn note(&self, provider: ProviderId, mut push: Push) -> Option<Push> {
+        let mut pushes = self.lock();
+        push.given.extend(pushes.get(&provider).into_iter().flat_map(|before| before.given.iter().copied()));
+        pushes.insert(provider, push)
     }
 
     /// The map is whole between any two statements, so a panic elsewhere does no harm.
@@ -71,6 +73,7 @@ pub(crate) async fn retry_failed(core: &Arc<Core>) -> Result<bool, Problem> {
 
 /// Gives the host every key of one provider. What the host refuses makes the provider degraded, not this an error.
 pub(crate) async fn give_keys(core: &Arc<Core>, id: ProviderId) -> Result<(), Problem> {
+    let _provider_stays = core.provider_use.read().await;
     let Some(record) = core.catalog().await?.providers.remove(&id) else {
         return Ok(());
     };

@@ -7,7 +7,10 @@ use cadenas_store::Txn;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::{KEPT, Live, VmHold, put, task_key};
-use crate::{core::Core, events::Draft};
+use crate::{
+    core::{Core, panicked},
+    events::Draft,
+};
 
 /// How often progress is written.
 const SAVE_PERIOD: Duration = Duration::from_secs(1);
@@ -33,7 +36,7 @@ async fn run(core: &Arc<Core>, live: &Live, operation: VmOperation) -> Result<Vm
     let mut saved = Progress::default();
     loop {
         tokio::select! {
-            result = &mut working => return result.unwrap_or_else(|_| Err(panicked())),
+            result = &mut working => return result.unwrap_or_else(|_| Err(panicked().next("See the server's log. What was begun is undone or finished within a minute."))),
             _ = ticks.tick() => saved = save_progress(core, live, saved).await,
         }
     }
@@ -100,12 +103,6 @@ fn outcome_of(task: &Task) -> String {
 fn problem_of(task: &Task) -> String {
     let detail = task.problem.as_ref().map(|problem| problem.detail.as_str()).unwrap_or_default();
     format!("{}: {detail}", task.vm_name)
-}
-
-/// The panic's own words stay in the log: nobody checked what they hold.
-fn panicked() -> Problem {
-    Problem::new(ProblemCode::Internal, "the work ended in an error of the program")
-        .next("See the server's log. What was begun is undone or finished within a minute.")
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ async fn providers(rig: &Rig) {
 async fn vms(rig: &Rig) {
     let client = &rig.client;
     let vm = client.register_vm(&RegisterVm { path: "/vms/web01".into() }).await.expect("register");
-    assert_eq!(client.vms().await.expect("list"), [vm.clone()]);
+    assert_eq!(client.vms().await.expect("list"), std::slice::from_ref(&vm));
     assert_eq!(client.vm("web01").await.expect("show"), vm);
     let ended = rig.encrypt(vm.id, None).await.expect("encrypt");
     for task in [

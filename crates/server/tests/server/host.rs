@@ -111,9 +111,9 @@ impl MemoryHost {
         Ok(VmOutcome { changed, message: "wrapped".to_owned(), ..VmOutcome::default() })
     }
 
-    fn change(&self, id: VmId, change: impl FnOnce(&mut Vm)) -> Result<VmOutcome, Problem> {
+    fn change(&self, id: VmId, change: impl FnOnce(&mut Vm)) -> VmOutcome {
         change(self.state().vms.get_mut(&id).expect("was found"));
-        Ok(VmOutcome { changed: true, message: "done".to_owned(), ..VmOutcome::default() })
+        VmOutcome { changed: true, message: "done".to_owned(), ..VmOutcome::default() }
     }
 }
 
@@ -166,10 +166,12 @@ impl Host for MemoryHost {
             VmOperation::Encrypt { provider, key, .. }
             | VmOperation::Recrypt { provider, key }
             | VmOperation::DeepRecrypt { provider, key } => self.wrap(vm, provider, key),
-            VmOperation::Decrypt => self.change(vm, |found| *found = plain(found.id, &found.name)),
-            VmOperation::Start => self.change(vm, |found| found.power = PowerState::Running),
-            VmOperation::Shutdown { .. } | VmOperation::Kill => self.change(vm, |found| found.power = PowerState::Off),
-            VmOperation::Unlock => self.change(vm, |_| {}),
+            VmOperation::Decrypt => Ok(self.change(vm, |found| *found = plain(found.id, &found.name))),
+            VmOperation::Start => Ok(self.change(vm, |found| found.power = PowerState::Running)),
+            VmOperation::Shutdown { .. } | VmOperation::Kill => {
+                Ok(self.change(vm, |found| found.power = PowerState::Off))
+            }
+            VmOperation::Unlock => Ok(self.change(vm, |_| {})),
             VmOperation::Verify => Ok(verified()),
         }
     }

@@ -133,6 +133,24 @@ async fn a_task_that_a_crash_cut_off_is_settled_by_what_the_repair_found() {
 }
 
 #[tokio::test]
+async fn the_last_1_000_tasks_that_ended_are_kept() {
+    let mut rig = Rig::start().await;
+    rig.host.add_vm("web01");
+    let first = rig.client.verify_vm("web01").await.expect("free");
+    for _ in 0..500 {
+        rig.client.verify_vm("web01").await.expect("free");
+    }
+    rig.restart().await;
+    for _ in 0..502 {
+        rig.client.verify_vm("web01").await.expect("free");
+    }
+    let tasks = rig.client.tasks().await.expect("list");
+    assert_eq!(tasks.len(), 1_000);
+    assert!(tasks.is_sorted_by(|newer, older| newer.created >= older.created));
+    refused(rig.client.task(first.id, &TaskQuery::default()).await, ProblemCode::NoSuchTask);
+}
+
+#[tokio::test]
 async fn many_clients_on_one_vm_get_one_task() {
     let rig = Rig::start().await;
     let vm = rig.host.add_vm("web01");
