@@ -26,6 +26,11 @@ pub struct ImageInfo {
     pub data_file: Option<String>,
     /// Internal snapshots.
     pub snapshots: u32,
+}
+
+/// How much of a disk an image stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
     /// Whether a part of the disk is known to be zeros without being stored.
     pub has_holes: bool,
     /// Bytes of the disk that are stored, counted in units of 64 KiB, or of a cluster if that is larger.
@@ -62,6 +67,18 @@ pub fn inspect_as(storage: &dyn Storage, format: Format) -> Result<ImageInfo, Im
     }
 }
 
+/// How much of the disk is stored. Unlike [`inspect`], which reads headers, this reads every table of a qcow2 image.
+pub fn usage(storage: &dyn Storage, info: &ImageInfo) -> Result<Usage, ImageError> {
+    let whole = Usage { has_holes: false, allocated: info.virtual_size };
+    match info.format {
+        Format::Raw => Usage::count(RawExtents::plain(storage, storage.size()?, info.virtual_size), unit(None)),
+        Format::Luks => Ok(whole),
+        // The tables of an external data file are not read.
+        Format::Qcow2 if info.data_file.is_some() => Ok(whole),
+        Format::Qcow2 => Usage::count(Qcow2::open(storage)?.extents(), unit(info.cluster_size)),
+    }
+}
+
 /// Refuses a file that does not begin as its format does; raw may begin with anything.
 pub(crate) fn expect_format(storage: &dyn Storage, format: Format) -> Result<(), ImageError> {
     if format != Format::Raw && Format::probe(storage)? != format {
@@ -91,37 +108,25 @@ pub(crate) fn inspect_qcow2(image: &Qcow2<'_>) -> Result<ImageInfo, ImageError> 
         Some(area) if header.data_file.is_none() => Some(LuksArea::read(storage, area.clone())?.describe()),
         _ => None,
     };
-    let cluster = header.cluster.bytes();
-    // The tables of an external data file are not read.
-    let stored = if header.data_file.is_some() {
-        Stored { bytes: header.virtual_size, holes: false }
-    } else {
-        Stored::count(image.extents(), unit(Some(cluster)))?
-    };
     Ok(ImageInfo {
         format: Format::Qcow2,
         virtual_size: header.virtual_size,
-        cluster_size: Some(cluster),
+        cluster_size: Some(header.cluster.bytes()),
         encryption,
         backing_file: header.backing_file.clone(),
         data_file: header.data_file.clone(),
         snapshots: header.snapshots,
-        has_holes: stored.holes,
-        allocated: stored.bytes,
     })
 }
 
-/// The unit in which [`ImageInfo::allocated`] counts, in bytes.
+/// The unit in which [`Usage::allocated`] counts, in bytes.
 pub(crate) fn unit(cluster_size: Option<u64>) -> u64 {
     const SMALLEST: u64 = 64 << 10;
     cluster_size.map_or(SMALLEST, |size| size.max(SMALLEST))
 }
 
 fn inspect_raw(storage: &dyn Storage) -> Result<ImageInfo, ImageError> {
-    let len = storage.size()?;
-    let virtual_size = raw_virtual_size(len);
-    let stored = Stored::count(RawExtents::plain(storage, len, virtual_size), unit(None))?;
-    Ok(ImageInfo { has_holes: stored.holes, allocated: stored.bytes, ..flat(Format::Raw, virtual_size) })
+    Ok(flat(Format::Raw, raw_virtual_size(storage.size()?)))
 }
 
 fn inspect_luks(storage: &dyn Storage) -> Result<ImageInfo, ImageError> {
@@ -130,7 +135,7 @@ fn inspect_luks(storage: &dyn Storage) -> Result<ImageInfo, ImageError> {
     Ok(ImageInfo { encryption: Some(area.describe()), ..flat(Format::Luks, virtual_size) })
 }
 
-/// An image without holes or anything special.
+/// An image without anything special.
 fn flat(format: Format, virtual_size: u64) -> ImageInfo {
     ImageInfo {
         format,
@@ -140,8 +145,6 @@ fn flat(format: Format, virtual_size: u64) -> ImageInfo {
         backing_file: None,
         data_file: None,
         snapshots: 0,
-        has_holes: false,
-        allocated: virtual_size,
     }
 }
 
@@ -149,25 +152,19 @@ fn damaged(storage: &dyn Storage, what: String) -> ImageError {
     ImageError::Damaged { image: storage.name(), what }
 }
 
-/// How much of a disk is stored.
-struct Stored {
-    bytes: u64,
-    holes: bool,
-}
-
-impl Stored {
+impl Usage {
     fn count(extents: impl Iterator<Item = Result<Extent, ImageError>>, unit: u64) -> Result<Self, ImageError> {
-        let mut stored = Self { bytes: 0, holes: false };
+        let mut stored = Self { allocated: 0, has_holes: false };
         let mut counted_to = 0;
         for extent in extents {
             let extent = extent?;
             if extent.content == Content::Zero {
-                stored.holes |= extent.len() > 0;
+                stored.has_holes |= extent.len() > 0;
                 continue;
             }
             let start = counted_to.max(extent.guest.start / unit * unit);
             counted_to = extent.guest.end.next_multiple_of(unit).max(counted_to);
-            stored.bytes += counted_to.saturating_sub(start);
+            stored.allocated += counted_to.saturating_sub(start);
         }
         Ok(stored)
     }
@@ -188,7 +185,7 @@ mod tests {
             extent(101, 400, Content::Zero),
             extent(400, 401, Content::Host(0)),
         ];
-        let stored = Stored::count(extents.into_iter(), 100).expect("counted");
-        assert_eq!((stored.bytes, stored.holes), (300, true));
+        let stored = Usage::count(extents.into_iter(), 100).expect("counted");
+        assert_eq!(stored, Usage { allocated: 300, has_holes: true });
     }
 }

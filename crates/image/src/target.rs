@@ -6,7 +6,7 @@ use cadenas_secret::SecretBytes;
 use uuid::Uuid;
 
 use crate::{
-    Format, ImageInfo,
+    Format, ImageInfo, Usage,
     format::qcow2::{header::ClusterSize, refcounts::clusters_for},
     inspect::unit,
 };
@@ -67,12 +67,12 @@ pub struct NewKey<'a> {
 
 /// The most room in bytes that the target can take on its datastore.
 #[must_use]
-pub fn space_needed(src: &ImageInfo, target: &Target) -> u64 {
+pub fn space_needed(src: &ImageInfo, usage: &Usage, target: &Target) -> u64 {
     match *target {
-        Target::Raw { .. } => stored(src, RAW_HOLE_BYTES),
+        Target::Raw { .. } => stored(src, usage, RAW_HOLE_BYTES),
         Target::Luks => src.virtual_size.saturating_add(LUKS_AREA_BYTES),
-        Target::Qcow2 { cluster_size } => qcow2_bytes(src, cluster_size, 0),
-        Target::Qcow2Luks { cluster_size } => qcow2_bytes(src, cluster_size, LUKS_AREA_BYTES),
+        Target::Qcow2 { cluster_size } => qcow2_bytes(src, usage, cluster_size, 0),
+        Target::Qcow2Luks { cluster_size } => qcow2_bytes(src, usage, cluster_size, LUKS_AREA_BYTES),
     }
 }
 
@@ -83,16 +83,16 @@ pub(crate) const RAW_HOLE_BYTES: u64 = 64 << 10;
 const LUKS_AREA_BYTES: u64 = 2 << 20;
 
 /// The most bytes that the disk's data takes if it is stored in granules of this size.
-fn stored(src: &ImageInfo, granule: u64) -> u64 {
+fn stored(src: &ImageInfo, usage: &Usage, granule: u64) -> u64 {
     let counted_in = unit(src.cluster_size);
     let spread = granule.div_ceil(counted_in);
-    src.allocated.saturating_mul(spread).min(src.virtual_size.next_multiple_of(granule))
+    usage.allocated.saturating_mul(spread).min(src.virtual_size.next_multiple_of(granule))
 }
 
-fn qcow2_bytes(src: &ImageInfo, cluster_size: u64, luks_bytes: u64) -> u64 {
+fn qcow2_bytes(src: &ImageInfo, usage: &Usage, cluster_size: u64, luks_bytes: u64) -> u64 {
     // An impossible cluster size is refused by the conversion itself.
     let cluster = ClusterSize::from_bytes(cluster_size).unwrap_or(ClusterSize::DEFAULT);
-    let data = cluster.count(stored(src, cluster.bytes()));
+    let data = cluster.count(stored(src, usage, cluster.bytes()));
     let l2_tables = src.virtual_size.div_ceil(cluster.l2_span());
     let used = 1 + cluster.count(l2_tables * 8) + cluster.count(luks_bytes) + data + l2_tables.min(data);
     let (blocks, table) = clusters_for(cluster, used);

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cadenas_image::{Access, File, Source, Target, convert, open_source_as, space_needed};
+use cadenas_image::{Access, File, Source, Target, convert, open_source_as, space_needed, usage};
 
 use crate::{
     compare::same_data,
@@ -35,7 +35,7 @@ pub fn decrypt(unlocked: &Unlocked, context: Context<'_>) -> Result<Decrypted, T
     let OldHome { claims, files } = claim(unlocked, context)?;
     let sources = open_sources(unlocked, &files)?;
     let placements = unlocked.disks.iter().map(|disk| check_place(unlocked, disk)).collect::<Result<Vec<_>, _>>()?;
-    check_space(&sources, &placements)?;
+    check_space(unlocked, &files, &sources, &placements)?;
     let record = record(unlocked, placements)?;
     let run = Run { context, record, claims };
     let done = run.run(|run| stage(run, unlocked, &sources))?;
@@ -83,13 +83,19 @@ fn staged_name(unlocked: &Unlocked, path: &Path, target: &str) -> String {
 }
 
 /// Disks can come back to several file systems; each must hold all of its own.
-fn check_space(sources: &[(Source<'_>, Target)], placements: &[Placement]) -> Result<(), Refusal> {
+fn check_space(
+    unlocked: &Unlocked,
+    files: &[File],
+    sources: &[(Source<'_>, Target)],
+    placements: &[Placement],
+) -> Result<(), Refusal> {
     let mut needed: BTreeMap<u64, (&Path, u64)> = BTreeMap::new();
-    for ((source, target), placement) in sources.iter().zip(placements) {
+    for (((disk, file), (source, target)), placement) in unlocked.disks.iter().zip(files).zip(sources).zip(placements) {
         let folder = files::parent(&placement.path);
         let device = fs::metadata(folder).map_err(FileError::on("looking at", folder))?.dev();
         let sum = &mut needed.entry(device).or_insert((folder, 0)).1;
-        *sum = sum.saturating_add(space_needed(source.info(), target));
+        let usage = usage(file, source.info()).map_err(|error| disk.failed(error))?;
+        *sum = sum.saturating_add(space_needed(source.info(), &usage, target));
     }
     needed.into_values().try_for_each(|(folder, bytes)| require_space(folder, bytes))
 }

@@ -1,6 +1,8 @@
 //! Deep recrypt: new DEKs, new volume keys, every byte of the disks written anew.
 
-use cadenas_image::{Target, space_needed};
+use std::path::Path;
+
+use cadenas_image::{File, Target, space_needed, usage};
 use cadenas_keys::{KeyId, KeyMissing, ProviderId};
 
 use crate::{
@@ -30,16 +32,13 @@ pub fn deep_recrypt(
     let OldHome { claims, files } = claim(unlocked, context)?;
     let home = unlocked.home.path();
     let mut disks = Vec::with_capacity(files.len());
+    let mut needed = 0_u64;
     for (disk, file) in unlocked.disks.iter().zip(&files) {
-        disks.push(NewDisk {
-            target: disk.entry.target.clone(),
-            source: disk.source(file).map_err(Refusal::from)?,
-            file: unused_name(home, &disk.entry.target, disk.entry.format).map_err(Refusal::from)?,
-            into: same_format(disk),
-            original: disk.sealed.original.clone(),
-        });
+        let new = new_disk(home, disk, file)?;
+        let usage = usage(file, new.source.info()).map_err(|error| Refusal::from(disk.failed(error)))?;
+        needed = needed.saturating_add(space_needed(new.source.info(), &usage, &new.into));
+        disks.push(new);
     }
-    let needed = disks.iter().map(|disk| space_needed(disk.source.info(), &disk.into)).fold(0, u64::saturating_add);
     require_space(home, needed)?;
     let header = unlocked.home.header();
     let new_home = NewHome {
@@ -53,6 +52,16 @@ pub fn deep_recrypt(
     let run = Run { context, record: record(unlocked, &disks), claims };
     let done = run.run(|run| staging::stage(run, &new_home, &disks))?;
     Ok(done.home.expect("a deep recrypt makes a descriptor"))
+}
+
+fn new_disk<'a>(home: &Path, disk: &OpenDisk, file: &'a File) -> Result<NewDisk<'a>, Refusal> {
+    Ok(NewDisk {
+        target: disk.entry.target.clone(),
+        source: disk.source(file)?,
+        file: unused_name(home, &disk.entry.target, disk.entry.format)?,
+        into: same_format(disk),
+        original: disk.sealed.original.clone(),
+    })
 }
 
 fn same_format(disk: &OpenDisk) -> Target {

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cadenas_image::{Access, File, Format, ImageInfo, Storage as _, Target, inspect, open_source_as, space_needed};
+use cadenas_image::{Access, File, Format, ImageInfo, Target, inspect, open_source_as, space_needed, usage};
 use cadenas_keys::{KeyId, KeyMissing, ObjectName, ProviderId, VmId};
 
 use crate::{
@@ -77,7 +77,7 @@ pub fn encrypt(plan: &EncryptPlan, context: Context<'_>) -> Result<VmHome, Trans
     let mut claims = Claims::default();
     let (home, exists) = check_home(plan, context)?;
     let disks = check_disks(plan, &home, &mut claims)?;
-    let needed = disks.iter().map(|disk| space_needed(&disk.info, &disk.into)).fold(0, u64::saturating_add);
+    let needed = disks.iter().map(|disk| disk.needed).fold(0, u64::saturating_add);
     require_space(&home, needed)?;
     let run = Run { context, record: record(plan, home, exists, &disks), claims };
     let done = run.run(|run| {
@@ -113,7 +113,7 @@ struct Checked {
     target: String,
     file: File,
     format: Format,
-    info: ImageInfo,
+    needed: u64,
     seen: Option<Seen>,
     original: Original,
     into: Target,
@@ -185,17 +185,17 @@ fn check_disk(
         uid: metadata.uid(),
         gid: metadata.gid(),
     };
-    let has_holes = file.next_data(0).map_err(FileError::on("looking for holes in", path))? != Some(0..metadata.len());
-    let (format, target) = encrypted_format(disk, &info, has_holes);
+    let usage = usage(&file, &info).map_err(unreadable)?;
+    let (format, target) = encrypted_format(disk, &info, usage.has_holes);
     Ok(Checked {
         target: disk.target.clone(),
         format: info.format,
         seen: Seen::at(path)?,
         original,
+        needed: space_needed(&info, &usage, &target),
         into: target,
         name: unused_name(home, &disk.target, format)?,
         file,
-        info,
     })
 }
 

@@ -8,7 +8,8 @@ pub(crate) use error::DiskError;
 use std::path::Path;
 
 use cadenas_image::{
-    Access, CheckReport, Encryption, File, Format, ImageInfo, Locking, NewKey, Target, check, inspect, open_source,
+    Access, CheckReport, Encryption, File, Format, ImageInfo, Locking, NewKey, Target, Usage, check, inspect,
+    open_source, usage,
 };
 use cadenas_luks::rounds_for;
 use serde::Serialize;
@@ -40,7 +41,7 @@ fn encrypt(printer: &Printer, args: &Encrypt) -> Result {
         return Err(DiskError::AlreadyEncrypted { path: args.paths.src.clone() }.into());
     }
     let source = open_source(&image, None).map_err(DiskError::from)?;
-    work::expect_room(source.info(), &target, &args.paths.dst)?;
+    work::expect_room(&image, source.info(), &target, &args.paths.dst)?;
     warn_of_padding(&args.paths.src, source.info());
     let of = args.paths.dst.display().to_string();
     let passphrase = password::new(Kind::Passphrase, args.passphrase.passphrase_file.as_deref(), &of)?;
@@ -60,15 +61,17 @@ fn decrypt(printer: &Printer, args: &Decrypt) -> Result {
     let of = args.paths.src.display().to_string();
     let passphrase = password::existing(Kind::Passphrase, args.passphrase.passphrase_file.as_deref(), &of)?;
     let source = open_source(&image, Some(&passphrase)).map_err(DiskError::from)?;
-    work::expect_room(source.info(), &target, &args.paths.dst)?;
+    work::expect_room(&image, source.info(), &target, &args.paths.dst)?;
     let made = Work::new(printer, "decrypt", &args.paths).convert(&source, &target, None)?;
     tell_made(printer, &args.paths, &made)
 }
 
-/// Takes no lock: it reads the headers alone, and may be asked about a disk in use.
+/// Takes no lock: it reads headers and tables alone, and may be asked about a disk in use.
 fn info(printer: &Printer, args: &Info) -> Result {
-    let info = inspect(&opened(&args.src)?).map_err(DiskError::from)?;
-    printer.show(&DiskInfo::new(&args.src, &info), DiskInfo::text)?;
+    let image = opened(&args.src)?;
+    let info = inspect(&image).map_err(DiskError::from)?;
+    let usage = usage(&image, &info).map_err(DiskError::from)?;
+    printer.show(&DiskInfo::new(&args.src, &info, &usage), DiskInfo::text)?;
     Ok(Ended::Well)
 }
 
@@ -117,7 +120,8 @@ fn warn_of_padding(path: &Path, info: &ImageInfo) {
 }
 
 fn tell_made(printer: &Printer, paths: &Paths, made: &ImageInfo) -> Result {
-    let made = DiskInfo::new(&paths.dst, made);
+    let usage = usage(&opened(&paths.dst)?, made).map_err(DiskError::from)?;
+    let made = DiskInfo::new(&paths.dst, made, &usage);
     printer.done(&made, |made| {
         let encryption = if made.encryption.is_some() { "encrypted" } else { "plain" };
         format!("{} is made: {}, {encryption}, {}", made.path, made.format, size(made.virtual_size))
@@ -149,13 +153,13 @@ struct EncryptionInfo {
 }
 
 impl DiskInfo {
-    fn new(path: &Path, info: &ImageInfo) -> Self {
+    fn new(path: &Path, info: &ImageInfo, usage: &Usage) -> Self {
         Self {
             path: path.display().to_string(),
             format: info.format.to_string(),
             virtual_size: info.virtual_size,
-            allocated: info.allocated,
-            has_holes: info.has_holes,
+            allocated: usage.allocated,
+            has_holes: usage.has_holes,
             cluster_size: info.cluster_size,
             encryption: info.encryption.as_ref().map(EncryptionInfo::new),
             backing_file: info.backing_file.clone(),

@@ -2,7 +2,7 @@
 
 use cadenas_image::{
     ImageInfo, NewKey, NoProgress, Storage, Target, check, convert, inspect, open_source, space_needed,
-    storage::testing::Memory,
+    storage::testing::Memory, usage,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -26,11 +26,12 @@ proptest! {
         let mut image = disk;
         for target in walk {
             let source = inspect(&image).expect("inspected");
+            let stored = usage(&image, &source).expect("counted");
             let next = Memory::new();
             let info = convert_to(&image, &next, &target);
             prop_assert_eq!(info.virtual_size, len.next_multiple_of(512));
             prop_assert_eq!(info.encryption.is_some(), target.is_encrypted());
-            prop_assert!(taken(&next) <= space_needed(&source, &target), "{:?} of {:?}", target, source);
+            prop_assert!(taken(&next) <= space_needed(&source, &stored, &target), "{:?} of {:?}", target, source);
             let report = check(&next, target.is_encrypted().then_some(&passphrase())).expect("checked");
             prop_assert!(report.is_whole() && report.leaked_clusters == 0, "{:?}", report);
             image = next;

@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-use cadenas_image::{File, ImageInfo, Locking, NewKey, Progress, Source, Target, convert, space_needed};
+use cadenas_image::{File, ImageInfo, Locking, NewKey, Progress, Source, Target, convert, space_needed, usage};
 
 use super::DiskError;
 use crate::{args::disk::Paths, output::Printer, progress::Display};
@@ -29,11 +29,12 @@ pub(super) fn refuse_taken(paths: &Paths) -> Result<(), DiskError> {
 }
 
 /// Refuses, before the first byte, what would not fit.
-pub(super) fn expect_room(source: &ImageInfo, target: &Target, dst: &Path) -> Result<(), DiskError> {
+pub(super) fn expect_room(image: &File, source: &ImageInfo, target: &Target, dst: &Path) -> Result<(), DiskError> {
     let folder = folder_of(dst);
     let found = rustix::fs::statvfs(folder)
         .map_err(|source| DiskError::Folder { folder: folder.to_owned(), source: source.into() })?;
-    let (needed, free) = (space_needed(source, target), found.f_bavail.saturating_mul(found.f_frsize));
+    let usage = usage(image, source)?;
+    let (needed, free) = (space_needed(source, &usage, target), found.f_bavail.saturating_mul(found.f_frsize));
     if needed <= free {
         return Ok(());
     }
