@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::pin};
 
-use cadenas_api::{Client, ClientError, Problem, ProblemCode, Task, TaskQuery, TaskState};
+use cadenas_api::{Client, ClientError, Problem, ProblemCode, Task, TaskQuery, TaskState, VmOutcome};
 use serde::Serialize;
 
 use crate::{
@@ -109,10 +109,15 @@ impl Session {
             return Err(Failure::TaskFailed(Box::new(task.problem.clone().unwrap_or_else(unexplained))));
         }
         Ok(self.printer.done(task, |task| match &task.outcome {
-            Some(outcome) => harmless(&outcome.message),
+            Some(outcome) => harmless(&format!("{}: {}{}", task.vm_name, outcome.message, took(outcome))),
             None => format!("{}: done", label(task)),
         })?)
     }
+}
+
+/// How long the core of a shallow re-encryption took; nothing of other tasks.
+fn took(outcome: &VmOutcome) -> String {
+    outcome.microseconds.map_or_else(String::new, |us| format!(" ({}.{:02} ms)", us / 1000, us % 1000 / 10))
 }
 
 /// What a task does, for people: `encrypt web01`.

@@ -22,7 +22,7 @@ const TASK: &str = "0193f1c2-9d1e-7c5a-8f65-0f6f2b3a1d44";
 #[test]
 fn a_short_task_ends_with_its_sentence_and_one_request() {
     let server = Server::that_says(ended("succeeded", &json!({ "outcome": outcome() })));
-    assert_eq!(server.run(&["vm", "recrypt", "web01"]).ok(), "web01 has a new key\n");
+    assert_eq!(server.run(&["vm", "recrypt", "web01"]).ok(), "web01: has a new key (0.74 ms)\n");
     assert_eq!(server.asked(), ["POST /vms/web01:recrypt"]);
     assert_eq!(server.run(&["-q", "vm", "recrypt", "web01"]).ok(), "");
 }
@@ -30,7 +30,7 @@ fn a_short_task_ends_with_its_sentence_and_one_request() {
 #[test]
 fn a_long_task_is_waited_for() {
     let server = after_polls(3, ended("succeeded", &json!({ "outcome": outcome() })));
-    assert_eq!(server.run(&["vm", "encrypt", "web01"]).ok(), "web01 has a new key\n");
+    assert_eq!(server.run(&["vm", "encrypt", "web01"]).ok(), "web01: has a new key (0.74 ms)\n");
     let poll = format!("GET /tasks/{TASK}?wait=1");
     assert_eq!(server.asked(), ["POST /vms/web01:set-policy", &poll, &poll, &poll]);
 }
@@ -69,7 +69,7 @@ fn a_server_that_dies_midway_is_told_with_the_task() {
 fn a_person_sees_a_bar_that_goes_away() {
     let server = after_polls(2, ended("succeeded", &json!({ "outcome": outcome() })));
     let mut person = at_terminal(&server, &["vm", "encrypt", "web01"]);
-    person.expect("encrypt web01 [").expect("2.00 GiB").expect("web01 has a new key");
+    person.expect("encrypt web01 [").expect("2.00 GiB").expect("web01: has a new key");
     assert_eq!(person.end().0, Some(0));
 }
 
@@ -136,7 +136,7 @@ fn ended(state: &str, more: &Value) -> Value {
 }
 
 fn outcome() -> Value {
-    json!({ "changed": true, "message": "web01 has a new key" })
+    json!({ "changed": true, "message": "has a new key", "microseconds": 749 })
 }
 
 fn at_terminal(server: &Server, args: &[&str]) -> Terminal {

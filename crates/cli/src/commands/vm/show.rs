@@ -63,7 +63,7 @@ pub(super) fn verdicts(objects: &[ObjectVerdict]) -> String {
         table.row([
             object.object.clone(),
             yes_or_no(object.encrypted),
-            object.key.as_ref().map_or_else(dash, provider_name),
+            object.key.as_ref().map_or_else(dash, provider_name_or_id),
             object.key.as_ref().map_or_else(dash, |provider| provider.key.to_string()),
             found,
         ]);
@@ -116,6 +116,11 @@ fn total_size(vm: &Vm) -> String {
 
 fn providers(vm: &Vm, shown: impl Fn(&ProviderRef) -> String) -> String {
     if vm.providers.is_empty() { dash() } else { vm.providers.iter().map(shown).collect::<Vec<_>>().join(",") }
+}
+
+/// Verdicts come from the host, which knows providers by their IDs.
+fn provider_name_or_id(provider: &ProviderRef) -> String {
+    provider.name.clone().unwrap_or_else(|| provider.id.to_string())
 }
 
 /// Its name, or the beginning of its ID where the server does not know it.
