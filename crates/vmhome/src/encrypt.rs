@@ -6,7 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cadenas_image::{Access, File, Format, ImageInfo, Target, inspect, open_source_as, space_needed, usage};
+use cadenas_image::{
+    Access, File, Format, ImageInfo, Storage as _, Target, inspect, open_source_as, space_needed, usage,
+};
 use cadenas_keys::{KeyId, KeyMissing, ObjectName, ProviderId, VmId};
 
 use crate::{
@@ -186,7 +188,9 @@ fn check_disk(
         gid: metadata.gid(),
     };
     let usage = usage(&file, &info).map_err(unreadable)?;
-    let (format, target) = encrypted_format(disk, &info, usage.has_holes);
+    // Of the file, not of the disk: what pads a raw disk to a whole sector is no hole.
+    let has_holes = file.next_data(0).map_err(FileError::on("looking for holes in", path))? != Some(0..metadata.len());
+    let (format, target) = encrypted_format(disk, &info, has_holes);
     Ok(Checked {
         target: disk.target.clone(),
         format: info.format,
