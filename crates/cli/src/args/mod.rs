@@ -54,7 +54,7 @@ pub struct Global {
     /// Print only what was asked for: no progress, no confirmations
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Print more columns; twice: more of the server's log
+    /// Print more: wider tables; of the server a longer log, twice the longest
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
 }
