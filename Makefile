@@ -24,7 +24,9 @@ lint: setup    ## Format, clippy, licences and advisories
 	cargo deny --offline check licenses bans sources
 
 bench: setup   ## Speeds as ratios to a peer in the same run
-	cargo bench --locked -p cadenas-bench
+	cargo build --release --locked -p cadenas-cli
+	cargo bench --locked -p cadenas-image --bench convert
+	CADENAS_BIN=$(CURDIR)/target/release/cadenas cargo bench --locked -p cadenas-e2e --bench recrypt
 
 openapi:       ## Write crates/api/openapi.json anew after a change of the API
 	UPDATE_OPENAPI=1 cargo test --locked -p cadenas-server openapi
