@@ -25,6 +25,10 @@ impl Secret {
         secret
     }
 
+    pub(crate) fn is(&self, bytes: &[u8]) -> bool {
+        self.bytes == bytes
+    }
+
     /// Each form with the length of a piece that gives it away.
     fn forms(&self) -> Vec<(&'static str, Vec<u8>, usize)> {
         let bytes = &self.bytes;
@@ -102,10 +106,10 @@ impl Hunt {
 
 #[test]
 fn every_form_of_a_secret_is_found_wherever_it_stands() {
-    let bytes: Vec<u8> = (0..32).map(|number| number * 37 ^ 0x5a).collect();
+    let bytes: Vec<u8> = (0..32).map(|number| (number * 37) ^ 0x5a).collect();
     let secret = Secret::new("the secret", bytes);
     let hunt = Hunt::new([&secret]);
-    assert_eq!(hunt.find(&[7; 100_000]), []);
+    assert_eq!(hunt.find(&vec![7; 100_000]), []);
     for (form, bytes, piece) in secret.forms() {
         for part in [&bytes[..], &bytes[piece..2 * piece]] {
             let found = hunt.find(&[&vec![7; 1001], part, &[7; 99]].concat());

@@ -1,0 +1,275 @@
+//! A server's whole life, and every secret that it had to do with.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+};
+
+use cadenas_e2e::{BOOT, CadenasOptions, DiskFormat, Finished, Guest, World, passphrases_in, run};
+use cadenas_keys::{Backup, KeyRing};
+use cadenas_secret::SecretBytes;
+use cadenas_vmhome::VmHome;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::{hunt::Secret, luks};
+
+/// A name that is not secret, to be found by a search that works.
+pub(crate) const PROVIDER: &str = "nkp-that-is-to-be-found";
+
+/// A server, and what is secret about it.
+pub(crate) struct Life {
+    pub(crate) world: World,
+    /// Keys that the server holds as long as it runs: KDKs and the root key.
+    pub(crate) held: Vec<Secret>,
+    /// What it needs for a moment: everything else.
+    pub(crate) passing: Vec<Secret>,
+    /// Everything that any command and the API said.
+    pub(crate) said: String,
+    password: String,
+    wrong_password: String,
+    /// What the test itself writes in clear.
+    folder: TempDir,
+}
+
+impl Life {
+    /// A server that logs all it can, as does the libvirt library in it.
+    pub(crate) fn begin() -> Self {
+        let options = CadenasOptions::default().env("RUST_LOG", "trace").env("LIBVIRT_DEBUG", "1");
+        let world = World::with(options);
+        log_everything(&world);
+        let root_key = fs::read(world.cadenas.data_dir().join("root.key")).expect("made at the first start");
+        let random = || format!("Pw-{}", Uuid::new_v4());
+        let (password, wrong_password) = (random(), random());
+        let passing = vec![
+            Secret::new("the backup's password", password.as_bytes()),
+            Secret::new("the wrong password", wrong_password.as_bytes()),
+        ];
+        let held = vec![Secret::new("the root key", root_key)];
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self { world, held, passing, said: String::new(), password, wrong_password, folder }
+    }
+
+    /// All that a server does, up to the end of the last VM that needs a key.
+    pub(crate) fn run(&mut self) {
+        self.providers();
+        let one = self.guest("web01");
+        self.ok(&["vm", "encrypt", "web01"]);
+        self.note_vm("web01", "as encrypted");
+        self.start(&one);
+        self.rotate();
+        self.ok(&["vm", "recrypt", "web01"]);
+        self.note_vm("web01", "under the new key");
+        self.ok(&["vm", "kill", "web01"]);
+        self.ok(&["vm", "recrypt", "--deep", "web01"]);
+        self.note_vm("web01", "encrypted anew");
+        self.ok(&["vm", "verify", "web01"]);
+        self.second_vm();
+        self.failures();
+        self.recover();
+        self.start(&one);
+        self.ok(&["vm", "kill", "web01"]);
+    }
+
+    fn providers(&mut self) {
+        self.ok(&["provider", "create", PROVIDER]);
+        self.back_up();
+        self.rotate();
+        let file = self.p12();
+        self.ok_with_password(&["provider", "verify-backup", &file]);
+        self.ok_with_password(&["provider", "restore", &file]);
+    }
+
+    fn rotate(&mut self) {
+        self.ok(&["provider", "rotate", PROVIDER]);
+        self.back_up();
+    }
+
+    fn back_up(&mut self) {
+        let file = self.p12();
+        self.ok_with_password(&["provider", "backup", PROVIDER, "--force", "--out", &file]);
+        for (version, key) in (1..).zip(self.backup().keys) {
+            let name = format!("version {version} of the KDK");
+            if self.held.iter().all(|secret| secret.name != name) {
+                self.held.push(Secret::new(name, key.kdk.expose().expose()));
+            }
+        }
+    }
+
+    /// One disk for each way of encrypting: sparse, and without holes.
+    fn guest(&self, name: &str) -> Guest {
+        let guest = Guest::builder(name, &self.world.libvirt.datastore())
+            .disk(DiskFormat::Qcow2, 32 << 20)
+            .disk(DiskFormat::Raw, 16 << 20)
+            .create();
+        let noise: Vec<u8> = (0..16 << 20).map(|number: u32| number.to_le_bytes()[0] | 1).collect();
+        fs::write(guest.disk_path("vdb"), noise).expect("the disk's file");
+        self.world.define(&guest);
+        guest
+    }
+
+    fn second_vm(&mut self) {
+        self.guest("web02");
+        self.ok(&["vm", "encrypt", "web02"]);
+        self.note_vm("web02", "as encrypted");
+        self.ok(&["vm", "decrypt", "web02"]);
+    }
+
+    fn start(&mut self, guest: &Guest) {
+        fs::write(guest.console_path(), "").expect("the console's file");
+        self.ok(&["vm", "start", &guest.name]);
+        guest.wait_for_console("GUEST-READY", BOOT);
+        let copy = self.folder.path().join("libvirt");
+        self.world.libvirt.copy_disk_to(&copy);
+        let passphrases = passphrases_in(&copy);
+        assert_eq!(passphrases.len(), guest.targets().len(), "libvirt's files give what libvirt was given");
+        for passphrase in passphrases {
+            self.note_passphrase("a one-time passphrase", &passphrase);
+        }
+        fs::remove_dir_all(copy).expect("our copy");
+    }
+
+    /// What goes wrong with a secret in hand: in text and in JSON.
+    fn failures(&mut self) {
+        let (p12, out) = (self.p12(), self.folder.path().join("nothing").display().to_string());
+        let home = self.world.home("web01").display().to_string();
+        let disk = self.world.home("web01").join("vda.qcow2").display().to_string();
+        let cut = self.folder.path().join("cut.p12").display().to_string();
+        fs::write(&cut, &fs::read(&p12).expect("our backup")[..500]).expect("our folder");
+        let wrong = self.wrong_password.clone();
+        for format in ["human", "json"] {
+            for args in [
+                vec!["provider", "verify-backup", &p12],
+                vec!["provider", "restore", &p12],
+                vec!["provider", "restore", &cut],
+                vec!["recover", "--backup", &p12, "--vm", &home, "--out", &out],
+            ] {
+                self.fails(&[&args[..], &["--password-file", "-", "-o", format]].concat(), &wrong);
+            }
+            self.fails(&["disk", "check", &disk, "--passphrase-file", "-", "-o", format], &wrong);
+            let backup = ["provider", "backup", PROVIDER, "--out", &p12, "--password-file", "-", "-o", format];
+            self.fails(&backup, &wrong);
+        }
+        self.ask_badly("/providers:restore", &format!(r#"{{"p12": 5, "password": "{wrong}"}}"#));
+        self.ask_badly("/providers:restore", &format!(r#"{{"p12": "", "{wrong}": "", "password": "{wrong}"#));
+        self.ask_badly("/providers:verify-backup", &format!(r#"{{"p12": "MAA=", "password": ["{wrong}"]}}"#));
+    }
+
+    /// What opens a VM without a server, as `cadenas recover` writes it; it must be what the test found by itself.
+    fn recover(&mut self) {
+        let out = self.folder.path().join("recovered");
+        let (p12, home) = (self.p12(), self.world.home("web01").display().to_string());
+        self.ok_with_password(&["recover", "--backup", &p12, "--vm", &home, "--out", &out.display().to_string()]);
+        for target in ["vda", "vdb"] {
+            let passphrase = fs::read(out.join(format!("{target}.passphrase"))).expect("recovered");
+            assert!(self.passing.iter().any(|secret| secret.is(&passphrase)), "the passphrase of {target} is known");
+        }
+    }
+
+    /// Every key of an encrypted VM as it is now.
+    fn note_vm(&mut self, vm: &str, when: &str) {
+        let home = VmHome::open(&self.world.home(vm)).expect("an encrypted VM");
+        let ring = self.ring();
+        for entry in home.key_safe().entries() {
+            let dek = ring.unwrap(home.vm(), entry).expect("the backup holds its key").luks_passphrase();
+            let dek = String::from_utf8(dek.expose().to_vec()).expect("hex");
+            let name = format!("{} of {vm} {when}", entry.object);
+            self.note_passphrase(&format!("the DEK of {name}"), &dek);
+            let disk = home.disks().iter().find(|disk| disk.dek == entry.object);
+            if let Some(disk) = disk {
+                let keys = luks::keys(&home.disk_path(disk), &dek, self.folder.path());
+                self.passing.push(Secret::new(format!("the volume key of {name}"), keys.volume));
+                self.passing.push(Secret::new(format!("the slot key of {name}"), keys.slot));
+            }
+        }
+    }
+
+    /// 256 bits, and the hex digits that LUKS takes for them.
+    fn note_passphrase(&mut self, name: &str, hex_digits: &str) {
+        self.passing.push(Secret::new(name, hex::decode(hex_digits).expect("hex")));
+        self.passing.push(Secret::new(format!("{name}, in hex,"), hex_digits.as_bytes()));
+    }
+
+    fn ring(&self) -> KeyRing {
+        let (backup, ring) = (self.backup(), KeyRing::new());
+        for key in backup.keys {
+            ring.insert(backup.provider, key.id, key.kdk).expect("a new ID");
+        }
+        ring
+    }
+
+    fn backup(&self) -> Backup {
+        let file = fs::read(self.p12()).expect("our backup");
+        let password = SecretBytes::take_from(self.password.clone().into_bytes());
+        Backup::from_p12(&file, Some(&password)).expect("our password")
+    }
+
+    fn p12(&self) -> String {
+        self.world.libvirt.datastore().join("nkp.p12").display().to_string()
+    }
+
+    fn ok(&mut self, args: &[&str]) {
+        let done = self.world.cadenas.try_cadenas(args);
+        drop(self.note(done).ok());
+    }
+
+    fn ok_with_password(&mut self, args: &[&str]) {
+        let args = [args, &["--password-file", "-"]].concat();
+        let done = self.world.cadenas.try_cadenas_with(&args, self.password.as_bytes());
+        drop(self.note(done).ok());
+    }
+
+    fn fails(&mut self, args: &[&str], input: &str) {
+        let done = self.world.cadenas.try_cadenas_with(args, input.as_bytes());
+        drop(self.note(done).failed_with(1));
+    }
+
+    fn note(&mut self, done: Finished) -> Finished {
+        self.said.push_str(&done.stdout);
+        self.said.push_str(&done.stderr);
+        done
+    }
+
+    /// A request that no client of ours makes.
+    fn ask_badly(&mut self, path: &str, body: &str) {
+        let mut socket = UnixStream::connect(self.world.cadenas.socket()).expect("the server listens");
+        let headers = "Host: cadenas\r\nConnection: close\r\nContent-Type: application/json";
+        let len = body.len();
+        write!(socket, "POST /v1{path} HTTP/1.1\r\n{headers}\r\nContent-Length: {len}\r\n\r\n{body}").expect("a request");
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+        self.said.push_str(&answer);
+    }
+
+    /// Where nothing secret may lie, with what lies there.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let libvirt = &self.world.libvirt;
+        let folders = [
+            libvirt.config_dir(),
+            libvirt.state_dir(),
+            libvirt.log_dir(),
+            libvirt.run_dir(),
+            libvirt.datastore(),
+            self.world.cadenas.data_dir().to_owned(),
+        ];
+        let files = folders.iter().flat_map(|folder| cadenas_e2e::files_below(folder));
+        files.filter(|path| path.file_name().is_none_or(|name| name != "root.key")).collect()
+    }
+}
+
+/// libvirtd logs what it can of what it does with domains and their secrets.
+fn log_everything(world: &World) {
+    let socket = world.libvirt.run_dir().join("libvirt-admin-sock");
+    let uri = format!("libvirtd:///system?socket={}", socket.display());
+    let admin = |args: [&str; 2]| run("virt-admin", [&["-c", &uri], &args[..]].concat());
+    admin(["daemon-log-outputs", "1:file:/var/log/libvirt/libvirtd.log"]);
+    admin(["daemon-log-filters", "1:qemu 1:secret 1:remote 1:rpc"]);
+}
+
+/// For messages of the caller.
+pub(crate) fn shown(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
