@@ -118,7 +118,8 @@ impl DomainXml {
     }
 
     /// The same domain with another file below one disk, opened as `driver_format`, with the LUKS passphrase that libvirt
-    /// knows as `secret`, or without encryption. What the disk said of backing images goes; all else stays.
+    /// knows as `secret`, or without encryption. The image is the end of its chain: what it or the domain says of backing
+    /// images is not followed. All else stays.
     pub fn with_disk_source(
         &self,
         target: &str,
@@ -143,6 +144,8 @@ impl DomainXml {
         for child in ["backingStore", "encryption"] {
             tree.children_named(disk, child).for_each(|element| edits.remove(element));
         }
+        // An empty element ends the chain: QEMU is told to open no backing file, whatever the image says by then.
+        edits.insert_first(disk, "<backingStore/>");
         Self::from_text(edits.apply())
     }
 

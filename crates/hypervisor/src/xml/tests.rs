@@ -117,7 +117,8 @@ fn a_new_source_changes_that_disk_only_and_keeps_every_other_byte() {
             "<source file='/home/web01/vda.qcow2' index='1'><encryption format='luks'>\
              <secret type='passphrase' uuid='11112222-3333-4444-5555-666677778888'/></encryption></source>",
         )
-        .replace("\n      <backingStore/>", "");
+        .replace("\n      <backingStore/>", "")
+        .replacen("<disk type='file' device='disk'>", "<disk type='file' device='disk'><backingStore/>", 1);
     assert_eq!(changed.as_str(), expected);
     assert!(changed.disks()[0].has_encryption);
 }
@@ -153,6 +154,7 @@ fn encryption_beside_the_source_and_backing_images_go() {
     let new = old.with_disk_source("vda", Path::new("/c"), "raw", None).unwrap();
     let disk = &new.disks()[0];
     assert!(!disk.has_encryption && !disk.has_backing_store);
+    assert!(new.as_str().contains("<backingStore/>"), "the chain ends here, whatever the image says");
 }
 
 #[test]
