@@ -7,7 +7,7 @@ use std::time::Duration;
 use cadenas_e2e::{Guest, World};
 use cadenas_vmhome::Step;
 
-const KILLED: Duration = Duration::from_secs(60);
+const KILLED: Duration = Duration::from_mins(1);
 
 /// A world with a marked guest that is off; plain or encrypted.
 struct Scene {
