@@ -6,8 +6,11 @@
 
 pub mod aead;
 mod arena;
+pub mod cfb;
 pub mod digest;
+pub mod ecdh;
 pub mod hkdf;
+pub mod hmac;
 mod memory;
 pub mod pbkdf2;
 pub mod process;
