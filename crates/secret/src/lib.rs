@@ -15,6 +15,7 @@ mod memory;
 pub mod pbkdf2;
 pub mod process;
 pub mod random;
+mod registers;
 #[expect(unsafe_code, reason = "AWS-LC's safe crate has no XTS")]
 mod xts;
 

@@ -5,7 +5,7 @@ use std::{fmt, ptr::NonNull};
 
 use zeroize::Zeroize;
 
-use crate::arena;
+use crate::{arena, registers};
 
 /// A secret of fixed length in locked memory.
 ///
@@ -19,6 +19,7 @@ impl SecretBytes {
     pub fn new_with(len: usize, fill: impl FnOnce(&mut [u8])) -> Self {
         let mut secret = Self::zeroed(len);
         fill(secret.expose_mut());
+        registers::wipe();
         secret
     }
 
@@ -26,6 +27,7 @@ impl SecretBytes {
     pub fn try_new_with<E>(len: usize, fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Self, E> {
         let mut secret = Self::zeroed(len);
         fill(secret.expose_mut())?;
+        registers::wipe();
         Ok(secret)
     }
 
@@ -85,6 +87,8 @@ impl Drop for SecretBytes {
     fn drop(&mut self) {
         // SAFETY: `bytes` came from `allocate`, is freed once, and nobody can use it after `drop`.
         unsafe { arena::free(self.bytes) }
+        // What was done with the secret meanwhile went through them.
+        registers::wipe();
     }
 }
 

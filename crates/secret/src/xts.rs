@@ -6,7 +6,7 @@ use aws_lc_sys::{
     EVP_CIPHER_CTX, EVP_CIPHER_CTX_free, EVP_CIPHER_CTX_new, EVP_CipherInit_ex, EVP_CipherUpdate, EVP_aes_256_xts,
 };
 
-use crate::SecretBytes;
+use crate::{SecretBytes, registers};
 
 /// Length of a key: two AES-256 keys, data key first.
 pub const XTS_KEY_BYTES: usize = 64;
@@ -94,6 +94,7 @@ impl Drop for Context {
     fn drop(&mut self) {
         // SAFETY: the pointer came from `EVP_CIPHER_CTX_new` and is freed once; AWS-LC wipes the expanded key.
         unsafe { EVP_CIPHER_CTX_free(self.0.as_ptr()) }
+        registers::wipe();
     }
 }
 
