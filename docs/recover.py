@@ -3,9 +3,10 @@
 
     python3 recover.py PROVIDER.p12 WEB01.cadenas OUT_FOLDER [PASSWORD_FILE]
 
-Needs Python 3.9 and the package `cryptography` (Debian: python3-cryptography). It writes, readable for you alone,
-OUT_FOLDER/TARGET.passphrase for each encrypted disk and OUT_FOLDER/domain.xml. Nothing is changed in what it reads.
-Without PASSWORD_FILE it asks for the password; press Return for a backup without one. The formats are in docs/formats.md.
+Needs Python 3.9 and the package `cryptography` (Debian: python3-cryptography). It writes what `cadenas recover` writes,
+readable for you alone: OUT_FOLDER/TARGET.passphrase for each encrypted disk and OUT_FOLDER/NAME.xml. It changes nothing and
+overwrites nothing. Without PASSWORD_FILE it asks for the password; press Return for a backup without one.
+The formats are in docs/formats.md.
 """
 
 import base64
@@ -153,11 +154,15 @@ def base64url(text):
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def unwrapped(entry, vm, keys):
-    """The data encryption key (DEK) of one entry of the key safe."""
+def check_key(entry, keys):
     kdk = keys.get((entry["provider"], entry["key"]))
     if kdk is None or fingerprint(kdk) != entry["fingerprint"]:
         sys.exit(f"{entry['object']} needs key {entry['key']} of provider {entry['provider']}: not in this backup.")
+
+
+def unwrapped(entry, vm, keys):
+    """The data encryption key (DEK) of one entry of the key safe."""
+    kdk = keys[entry["provider"], entry["key"]]
     ids = [uuid.UUID(entry["provider"]).bytes, uuid.UUID(entry["key"]).bytes, uuid.UUID(vm).bytes]
     kek = hkdf(kdk, base64url(entry["salt"]), length_prefixed(b"cadenas/kek/v1", *ids), 32)
     associated = length_prefixed(b"cadenas/dek/v1", *ids, entry["object"].encode())
@@ -190,23 +195,34 @@ def main(backup, vm_file, out, password_file=None):
         password = getpass.getpass("Password of the backup: ")
     else:
         password = read(password_file).decode().removesuffix("\n")
-    descriptor = json.loads(read(vm_file))
-    if descriptor["cadenas"] != 1:
-        sys.exit("The descriptor has a format version that this script does not know.")
     try:
         keys = provider_keys(read(backup), password)
     except (ValueError, IndexError, KeyError):
         sys.exit("The backup is damaged or not of this version of Cadenas.")
-    header = descriptor["header"]
-    try:
-        deks = {entry["object"]: unwrapped(entry, header["vm"], keys) for entry in descriptor["key_safe"]}
-        configuration = opened_configuration(descriptor, deks["configuration"])
-    except InvalidTag:
-        sys.exit("The descriptor was changed, or belongs to another VM.")
+    descriptor = json.loads(read(vm_file))
+    if descriptor["cadenas"] != 1:
+        sys.exit("The descriptor has a format version that this script does not know.")
+    for entry in descriptor["key_safe"]:
+        check_key(entry, keys)
     os.makedirs(out, mode=0o700, exist_ok=True)
-    for disk in header["disks"]:
-        write_private(os.path.join(out, disk["target"] + ".passphrase"), deks[disk["dek"]].hex().encode())
-    write_private(os.path.join(out, "domain.xml"), configuration["domain_xml"].encode())
+    problems = [recover_object(entry, descriptor, keys, out) for entry in descriptor["key_safe"]]
+    sys.exit("\n".join(filter(None, problems)) or None)
+
+
+def recover_object(entry, descriptor, keys, out):
+    """Writes the file of one object, or says what is wrong. A damaged object does not keep the others from being recovered."""
+    try:
+        dek = unwrapped(entry, descriptor["header"]["vm"], keys)
+    except InvalidTag:
+        return f"The key of {entry['object']} was changed, or belongs to another VM."
+    if entry["object"] != "configuration":
+        target = entry["object"].removeprefix("disk:")
+        return write_private(os.path.join(out, target + ".passphrase"), dek.hex().encode())
+    try:
+        xml = opened_configuration(descriptor, dek)["domain_xml"]
+    except InvalidTag:
+        return "The header or the configuration of the VM was changed."
+    return write_private(os.path.join(out, descriptor["header"]["name"] + ".xml"), xml.encode())
 
 
 if __name__ == "__main__":
