@@ -9,11 +9,16 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 PACKAGES=(
-    gcc make pkg-config libvirt-dev                                 # the build
-    qemu-system-x86 qemu-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients    # what Cadenas works on
-    busybox-static cpio                                             # the test guest
-    cryptsetup-bin openssl python3-cryptography gdb                 # what the tests compare with
-    swtpm tpm2-tools libtss2-dev                                    # a TPM in software
+    # The build.
+    gcc libc6-dev make pkg-config libvirt-dev
+    # What Cadenas works on.
+    qemu-system-x86 qemu-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
+    # The test guest.
+    busybox-static cpio
+    # What the tests compare with and look through.
+    cryptsetup-bin openssl python3-cryptography gdb procps
+    # A TPM in software.
+    swtpm tpm2-tools libtss2-dev
 )
 TESTBED=target/testbed
 # In the order in which the guest needs them: the disks, then the power button.
@@ -31,13 +36,13 @@ install_packages() {
     [ ${#missing[@]} -gt 0 ] || return 0
     echo "setup: installing ${missing[*]}"
     quietly as_root apt-get update
-    # A newer qemu-utils, from backports say, may be there and conflict with this release's qemu-system-x86.
-    if [[ " ${missing[*]} " == *" qemu-system-x86 "* ]]; then
-        mapfile -t missing < <(printf '%s\n' "${missing[@]}" | grep -vx qemu-utils)
-        missing+=("qemu-utils=$(candidate qemu-system-x86)")
+    if [[ " ${missing[*]}" == *" qemu-"* ]]; then
+        mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sed '/^qemu-/d'; qemu_packages)
     fi
     quietly as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
         apt-get install -y --no-install-recommends --allow-downgrades "${missing[@]}"
+    mapfile -t missing < <(missing_packages)
+    [ ${#missing[@]} -eq 0 ] || die "these are still missing: ${missing[*]}; install them with apt-get"
 }
 
 missing_packages() {
@@ -48,7 +53,22 @@ missing_packages() {
     command -v keytool > /dev/null || echo default-jre-headless
 }
 
-candidate() { apt-cache policy "$1" | sed -n 's/^  Candidate: //p'; }
+# QEMU's packages must be of one version. A newer qemu-utils, from backports say, may be there and conflict with this
+# release's qemu-system-x86: then it and its like are taken back to that version.
+qemu_packages() {
+    local version package of
+    version=$(apt-cache policy qemu-system-x86 | sed -n 's/^  Candidate: //p')
+    for package in qemu-system-x86 qemu-utils $(installed_qemu_packages); do
+        # A package without programs is not built again with the others, and so lacks the suffix +bN.
+        for of in "$version" "${version%+b[0-9]*}"; do
+            if [[ $(apt-cache madison "$package") == *"| $of |"* ]]; then echo "$package=$of"; break; fi
+        done
+    done | sort -u
+}
+
+installed_qemu_packages() {
+    dpkg-query -W -f='${source:Package} ${db:Status-Status} ${Package}\n' | sed -n 's/^qemu installed //p'
+}
 
 prepare_guest() {
     mkdir -p "$TESTBED"
