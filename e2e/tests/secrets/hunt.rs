@@ -8,6 +8,8 @@ use base64::{
     engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
 
+use crate::schedule::round_keys;
+
 /// Any piece of a secret of this length gives it away: 64 bits do not stand anywhere by chance.
 const PIECE: usize = 8;
 
@@ -16,37 +18,64 @@ pub(crate) struct Secret {
     /// What it is, for people.
     pub(crate) name: String,
     bytes: Vec<u8>,
+    kind: Kind,
+}
+
+#[derive(PartialEq)]
+enum Kind {
+    /// A cipher may have expanded it.
+    Key,
+    Text,
+}
+
+/// How a secret may stand somewhere.
+struct Form {
+    name: &'static str,
+    bytes: Vec<u8>,
+    /// The length of a piece that gives it away.
+    piece: usize,
 }
 
 impl Secret {
-    pub(crate) fn new(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
-        let secret = Self { name: name.into(), bytes: bytes.into() };
-        assert!(secret.bytes.len() >= 2 * PIECE, "{} is too short to be told from chance", secret.name);
-        secret
+    pub(crate) fn key(name: impl Into<String>, bytes: &[u8]) -> Self {
+        assert!(!bytes.is_empty() && bytes.len().is_multiple_of(32), "keys of 256 bits");
+        Self { name: name.into(), bytes: bytes.to_vec(), kind: Kind::Key }
+    }
+
+    pub(crate) fn text(name: impl Into<String>, text: &str) -> Self {
+        assert!(text.len() >= 2 * PIECE, "long enough to be told from chance");
+        Self { name: name.into(), bytes: text.as_bytes().to_vec(), kind: Kind::Text }
     }
 
     pub(crate) fn is(&self, bytes: &[u8]) -> bool {
         self.bytes == bytes
     }
 
-    /// Each form with the length of a piece that gives it away.
-    fn forms(&self) -> Vec<(&'static str, Vec<u8>, usize)> {
+    fn forms(&self) -> Vec<Form> {
         let bytes = &self.bytes;
-        let utf16 = |one: fn(u16) -> [u8; 2]| bytes.iter().flat_map(|&byte| one(byte.into())).collect();
+        let raw = |name, bytes| Form { name, bytes, piece: PIECE };
+        let text = |name, bytes| Form { name, bytes, piece: 2 * PIECE };
         let mut forms = vec![
-            ("as it is", bytes.clone(), PIECE),
-            ("in hex", hex::encode(bytes).into_bytes(), 2 * PIECE),
-            ("in upper-case hex", hex::encode_upper(bytes).into_bytes(), 2 * PIECE),
-            // PKCS#12 takes passwords in this form.
-            ("in UTF-16BE", utf16(u16::to_be_bytes), 2 * PIECE),
-            ("in UTF-16LE", utf16(u16::to_le_bytes), 2 * PIECE),
-            // HMAC and with it PBKDF2 and HKDF make these blocks of their key (RFC 2104).
-            ("as HMAC's inner block", bytes.iter().map(|byte| byte ^ 0x36).collect(), PIECE),
-            ("as HMAC's outer block", bytes.iter().map(|byte| byte ^ 0x5c).collect(), PIECE),
+            raw("as it is", bytes.clone()),
+            text("in hex", hex::encode(bytes).into_bytes()),
+            text("in upper-case hex", hex::encode_upper(bytes).into_bytes()),
+            // HMAC, and with it PBKDF2 and HKDF, makes these blocks of its key (RFC 2104).
+            raw("as HMAC's inner block", bytes.iter().map(|byte| byte ^ 0x36).collect()),
+            raw("as HMAC's outer block", bytes.iter().map(|byte| byte ^ 0x5c).collect()),
         ];
+        // As `Debug` writes bytes: at least eight of them in a piece.
+        let list = format!("{bytes:?}");
+        forms.push(Form { name: "as a list", bytes: list.trim_matches(['[', ']']).into(), piece: 5 * PIECE });
         for before in 0..3 {
-            forms.push(("in base64", base64(&STANDARD_NO_PAD, bytes, before), 2 * PIECE));
-            forms.push(("in base64url", base64(&URL_SAFE_NO_PAD, bytes, before), 2 * PIECE));
+            forms.push(text("in base64", base64(&STANDARD_NO_PAD, bytes, before)));
+            forms.push(text("in base64url", base64(&URL_SAFE_NO_PAD, bytes, before)));
+        }
+        if self.kind == Kind::Key {
+            let round_keys = bytes.as_chunks().0.iter().flat_map(round_keys);
+            forms.extend(round_keys.map(|keys| raw("as round keys of AES", keys)));
+        } else {
+            // As PKCS#12 takes passwords.
+            forms.push(text("in UTF-16", bytes.iter().flat_map(|&byte| u16::from(byte).to_be_bytes()).collect()));
         }
         forms
     }
@@ -85,10 +114,10 @@ impl Hunt {
     pub(crate) fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
         let (mut pieces, mut patterns) = (Vec::new(), Vec::new());
         for secret in secrets {
-            for (form, bytes, piece) in secret.forms() {
-                for piece in bytes.chunks_exact(piece) {
+            for form in secret.forms() {
+                for piece in form.bytes.chunks_exact(form.piece) {
                     pieces.push(piece.to_vec());
-                    patterns.push((secret.name.clone(), form));
+                    patterns.push((secret.name.clone(), form.name));
                 }
             }
         }
@@ -106,21 +135,23 @@ impl Hunt {
 
 #[test]
 fn every_form_of_a_secret_is_found_wherever_it_stands() {
-    let bytes: Vec<u8> = (0..32).map(|number| (number * 37) ^ 0x5a).collect();
-    let secret = Secret::new("the secret", bytes);
-    let hunt = Hunt::new([&secret]);
-    assert_eq!(hunt.find(&vec![7; 100_000]), []);
-    for (form, bytes, piece) in secret.forms() {
-        for part in [&bytes[..], &bytes[piece..2 * piece]] {
-            let found = hunt.find(&[&vec![7; 1001], part, &[7; 99]].concat());
-            assert!(found.iter().any(|finding| finding.form == form), "{form}: {found:?}");
+    let bytes: Vec<u8> = (0..32).map(|number| u8::wrapping_mul(number, 37) ^ 0x5a).collect();
+    for secret in [Secret::key("a key", &bytes), Secret::text("a text", "correct horse battery staple")] {
+        let hunt = Hunt::new([&secret]);
+        assert_eq!(hunt.find(&vec![7; 100_000]), []);
+        for form in secret.forms() {
+            for part in [&form.bytes[..], &form.bytes[form.piece..2 * form.piece]] {
+                let found = hunt.find(&[&vec![7; 1001], part, &[7; 99]].concat());
+                // Two forms that look alike may be told as each other.
+                assert!(found.iter().any(|finding| finding.offset == 1001), "{}: {found:?}", form.name);
+            }
         }
     }
 }
 
 #[test]
 fn base64_is_found_in_the_middle_of_a_longer_text() {
-    let secret = Secret::new("the secret", (100..140).collect::<Vec<u8>>());
+    let secret = Secret::key("the secret", &(100..132).collect::<Vec<u8>>());
     let hunt = Hunt::new([&secret]);
     for before in 0..7 {
         let text = STANDARD_NO_PAD.encode([&vec![1; before], &secret.bytes[..], b"after"].concat());

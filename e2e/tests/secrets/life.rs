@@ -4,12 +4,13 @@ use std::{
     fs,
     io::{Read, Write},
     os::unix::net::UnixStream,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
+use cadenas_api::API_PREFIX;
 use cadenas_e2e::{BOOT, CadenasOptions, DiskFormat, Finished, Guest, World, passphrases_in, run};
-use cadenas_keys::{Backup, KeyRing};
-use cadenas_secret::SecretBytes;
+use cadenas_keys::{Backup, KeyRing, KeySafeEntry, VmId};
+use cadenas_secret::{SecretBytes, hkdf};
 use cadenas_vmhome::VmHome;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -40,25 +41,25 @@ impl Life {
         let options = CadenasOptions::default().env("RUST_LOG", "trace").env("LIBVIRT_DEBUG", "1");
         let world = World::with(options);
         log_everything(&world);
-        let root_key = fs::read(world.cadenas.data_dir().join("root.key")).expect("made at the first start");
         let random = || format!("Pw-{}", Uuid::new_v4());
         let (password, wrong_password) = (random(), random());
-        let passing = vec![
-            Secret::new("the backup's password", password.as_bytes()),
-            Secret::new("the wrong password", wrong_password.as_bytes()),
-        ];
-        let held = vec![Secret::new("the root key", root_key)];
+        let passing =
+            vec![Secret::text("the backup's password", &password), Secret::text("the wrong password", &wrong_password)];
         let folder = tempfile::tempdir().expect("a temporary folder");
-        Self { world, held, passing, said: String::new(), password, wrong_password, folder }
+        Self { world, held: Vec::new(), passing, said: String::new(), password, wrong_password, folder }
     }
 
-    /// All that a server does, up to the end of the last VM that needs a key.
-    pub(crate) fn run(&mut self) {
+    /// Up to a VM that runs.
+    pub(crate) fn first_half(&mut self) {
         self.providers();
         let one = self.guest("web01");
         self.ok(&["vm", "encrypt", "web01"]);
         self.note_vm("web01", "as encrypted");
         self.start(&one);
+    }
+
+    /// Up to the end of the last VM that needed a key.
+    pub(crate) fn second_half(&mut self) {
         self.rotate();
         self.ok(&["vm", "recrypt", "web01"]);
         self.note_vm("web01", "under the new key");
@@ -69,12 +70,15 @@ impl Life {
         self.second_vm();
         self.failures();
         self.recover();
-        self.start(&one);
+        self.ok(&["vm", "start", "web01"]);
+        self.note_one_time_passphrases(2);
         self.ok(&["vm", "kill", "web01"]);
     }
 
     fn providers(&mut self) {
         self.ok(&["provider", "create", PROVIDER]);
+        let root_key = fs::read(self.world.cadenas.data_dir().join("root.key")).expect("the KDK is sealed with it");
+        self.held.push(Secret::key("the root key", &root_key));
         self.back_up();
         self.rotate();
         let file = self.p12();
@@ -93,7 +97,7 @@ impl Life {
         for (version, key) in (1..).zip(self.backup().keys) {
             let name = format!("version {version} of the KDK");
             if self.held.iter().all(|secret| secret.name != name) {
-                self.held.push(Secret::new(name, key.kdk.expose().expose()));
+                self.held.push(Secret::key(name, key.kdk.expose().expose()));
             }
         }
     }
@@ -118,13 +122,17 @@ impl Life {
     }
 
     fn start(&mut self, guest: &Guest) {
-        fs::write(guest.console_path(), "").expect("the console's file");
         self.ok(&["vm", "start", &guest.name]);
         guest.wait_for_console("GUEST-READY", BOOT);
+        self.note_one_time_passphrases(guest.targets().len());
+    }
+
+    /// What libvirt's files give while a VM runs: it opens nothing any more, but is nobody's business either.
+    fn note_one_time_passphrases(&mut self, count: usize) {
         let copy = self.folder.path().join("libvirt");
         self.world.libvirt.copy_disk_to(&copy);
         let passphrases = passphrases_in(&copy);
-        assert_eq!(passphrases.len(), guest.targets().len(), "libvirt's files give what libvirt was given");
+        assert_eq!(passphrases.len(), count, "one for each disk");
         for passphrase in passphrases {
             self.note_passphrase("a one-time passphrase", &passphrase);
         }
@@ -139,7 +147,7 @@ impl Life {
         let cut = self.folder.path().join("cut.p12").display().to_string();
         fs::write(&cut, &fs::read(&p12).expect("our backup")[..500]).expect("our folder");
         let wrong = self.wrong_password.clone();
-        for format in ["human", "json"] {
+        for format in ["table", "json"] {
             for args in [
                 vec!["provider", "verify-backup", &p12],
                 vec!["provider", "restore", &p12],
@@ -172,24 +180,40 @@ impl Life {
     fn note_vm(&mut self, vm: &str, when: &str) {
         let home = VmHome::open(&self.world.home(vm)).expect("an encrypted VM");
         let ring = self.ring();
+        let printed = format!("{:?}", home.unlock(&ring).expect("the keys are here"));
+        assert!(!printed.contains("<domain"), "the definition may hold passwords: {printed}");
+        self.said.push_str(&printed);
         for entry in home.key_safe().entries() {
+            let name = format!("{} of {vm} {when}", entry.object);
+            self.passing.push(Secret::key(format!("the KEK of {name}"), self.kek(home.vm(), entry).expose()));
             let dek = ring.unwrap(home.vm(), entry).expect("the backup holds its key").luks_passphrase();
             let dek = String::from_utf8(dek.expose().to_vec()).expect("hex");
-            let name = format!("{} of {vm} {when}", entry.object);
             self.note_passphrase(&format!("the DEK of {name}"), &dek);
-            let disk = home.disks().iter().find(|disk| disk.dek == entry.object);
-            if let Some(disk) = disk {
+            if let Some(disk) = home.disks().iter().find(|disk| disk.dek == entry.object) {
                 let keys = luks::keys(&home.disk_path(disk), &dek, self.folder.path());
-                self.passing.push(Secret::new(format!("the volume key of {name}"), keys.volume));
-                self.passing.push(Secret::new(format!("the slot key of {name}"), keys.slot));
+                self.passing.push(Secret::key(format!("the volume key of {name}"), &keys.volume));
+                self.passing.push(Secret::key(format!("the slot key of {name}"), &keys.slot));
             }
         }
     }
 
+    /// As `docs/formats.md` derives it.
+    fn kek(&self, vm: VmId, entry: &KeySafeEntry) -> SecretBytes {
+        let keys = self.backup().keys;
+        let kdk = &keys.iter().find(|key| key.id == entry.key).expect("the backup holds its key").kdk;
+        let ids = [entry.provider.uuid(), entry.key.uuid(), vm.uuid()];
+        let mut context = Vec::new();
+        for field in [&b"cadenas/kek/v1"[..]].into_iter().chain(ids.iter().map(|id| &id.as_bytes()[..])) {
+            context.extend(u32::try_from(field.len()).expect("short").to_be_bytes());
+            context.extend(field);
+        }
+        hkdf::sha256(kdk.expose(), &entry.salt, &context, 32)
+    }
+
     /// 256 bits, and the hex digits that LUKS takes for them.
     fn note_passphrase(&mut self, name: &str, hex_digits: &str) {
-        self.passing.push(Secret::new(name, hex::decode(hex_digits).expect("hex")));
-        self.passing.push(Secret::new(format!("{name}, in hex,"), hex_digits.as_bytes()));
+        self.passing.push(Secret::key(name, &hex::decode(hex_digits).expect("hex")));
+        self.passing.push(Secret::text(format!("{name}, in hex,"), hex_digits));
     }
 
     fn ring(&self) -> KeyRing {
@@ -234,13 +258,14 @@ impl Life {
 
     /// A request that no client of ours makes.
     fn ask_badly(&mut self, path: &str, body: &str) {
-        let mut socket = UnixStream::connect(self.world.cadenas.socket()).expect("the server listens");
         let headers = "Host: cadenas\r\nConnection: close\r\nContent-Type: application/json";
         let len = body.len();
-        write!(socket, "POST /v1{path} HTTP/1.1\r\n{headers}\r\nContent-Length: {len}\r\n\r\n{body}").expect("a request");
+        let request = format!("POST {API_PREFIX}{path} HTTP/1.1\r\n{headers}\r\nContent-Length: {len}\r\n\r\n{body}");
+        let mut socket = UnixStream::connect(self.world.cadenas.socket()).expect("the server listens");
+        socket.write_all(request.as_bytes()).expect("it reads");
         let mut answer = String::new();
-        socket.read_to_string(&mut answer).expect("an answer");
-        assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+        socket.read_to_string(&mut answer).expect("it answers");
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
         self.said.push_str(&answer);
     }
 
@@ -267,9 +292,4 @@ fn log_everything(world: &World) {
     let admin = |args: [&str; 2]| run("virt-admin", [&["-c", &uri], &args[..]].concat());
     admin(["daemon-log-outputs", "1:file:/var/log/libvirt/libvirtd.log"]);
     admin(["daemon-log-filters", "1:qemu 1:secret 1:remote 1:rpc"]);
-}
-
-/// For messages of the caller.
-pub(crate) fn shown(path: &Path) -> String {
-    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }

@@ -1,98 +1,123 @@
 //! The memory of a process, as gdb writes it.
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, File},
+    io::{BufReader, Read},
+    path::Path,
+};
 
+use aho_corasick::AhoCorasick;
 use cadenas_e2e::try_run;
 
 use crate::hunt::Hunt;
 
-/// The core file of a process, and its map, both of one instant.
+const PAGE: usize = 4096;
+
+/// The core file of a process, with its registers.
 pub(crate) struct Memory {
+    /// Without the pages of zeros, which are most of it.
     core: Vec<u8>,
-    /// Where each loaded segment is: offset in the file, address, length.
-    segments: Vec<(usize, u64, usize)>,
+    /// Where in the file the pages of `core` were.
+    pages: Vec<usize>,
     maps: String,
 }
 
-/// What a process's memory is when it dumps core, and all of it.
-pub(crate) struct Memories {
-    /// Without what `MADV_DONTDUMP` keeps out.
-    pub(crate) dumped: Memory,
-    /// With it.
-    pub(crate) whole: Memory,
+/// How much of a process's memory.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Extent {
+    /// What a core file has: without what `MADV_DONTDUMP` keeps out.
+    AsDumped,
+    /// Everything.
+    Whole,
 }
 
-impl Memories {
-    /// Reads them as root can, though the process forbids it to others.
-    pub(crate) fn of(pid: u32) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let (dumped, whole) = (folder.path().join("dumped"), folder.path().join("whole"));
-        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("a living process");
-        let commands = [
-            // Symbols are not needed and take seconds to load.
-            format!("attach {pid}"),
-            format!("gcore {}", dumped.display()),
-            "set dump-excluded-mappings on".to_owned(),
-            format!("gcore {}", whole.display()),
-            "detach".to_owned(),
-        ];
-        let told = commands.iter().flat_map(|command| ["-ex", command]);
-        let said = try_run("gdb", ["-nx", "-batch", "-iex", "set auto-solib-add off"].into_iter().chain(told));
-        let read = |path: &Path| Memory::read(path, &maps).unwrap_or_else(|| panic!("no core file: {said}"));
-        Self { dumped: read(&dumped), whole: read(&whole) }
-    }
+/// Where something is in a core file, and where it was in memory.
+struct Segment {
+    offset: usize,
+    address: usize,
+    len: usize,
 }
 
 impl Memory {
-    fn read(path: &Path, maps: &str) -> Option<Self> {
-        let core = fs::read(path).ok()?;
-        Some(Self { segments: segments(&core)?, core, maps: maps.to_owned() })
+    /// Reads it as root can, though the process forbids it to others.
+    pub(crate) fn of(pid: u32, extent: Extent) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let core = folder.path().join("core");
+        let excluded = if extent == Extent::Whole { "on" } else { "off" };
+        let commands = [
+            format!("attach {pid}"),
+            format!("set dump-excluded-mappings {excluded}"),
+            format!("gcore {}", core.display()),
+            "detach".to_owned(),
+        ];
+        let told = commands.iter().flat_map(|command| ["-ex", command]);
+        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("a living process");
+        // Symbols are not needed and take seconds to load.
+        let said = try_run("gdb", ["-nx", "-batch", "-iex", "set auto-solib-add off"].into_iter().chain(told));
+        let (pages, core) = filled_pages(&core).unwrap_or_else(|error| panic!("no core file ({error}): {said}"));
+        Self { core, pages, maps }
     }
 
-    /// How often bytes that are no secret occur: a control.
-    pub(crate) fn count(&self, text: &str) -> usize {
-        aho_corasick::AhoCorasick::new([text]).expect("one pattern").find_iter(&self.core).count()
+    /// Whether bytes that are no secret occur: a control.
+    pub(crate) fn has(&self, text: &str) -> bool {
+        AhoCorasick::new([text]).expect("one pattern").is_match(&self.core)
     }
 
     /// What was found, and where.
     pub(crate) fn find(&self, hunt: &Hunt) -> Vec<String> {
-        hunt.find(&self.core).iter().map(|finding| format!("{finding}, {}", self.place(finding.offset))).collect()
+        let segments = self.segments();
+        let place = |offset: usize| self.place(self.pages[offset / PAGE] + offset % PAGE, &segments);
+        hunt.find(&self.core).iter().map(|finding| format!("{finding}, {}", place(finding.offset))).collect()
     }
 
-    fn place(&self, offset: usize) -> String {
-        let address = self.segments.iter().find_map(|&(start, address, len)| {
-            let inside = offset.checked_sub(start).filter(|&inside| inside < len)?;
-            Some(address + u64::try_from(inside).expect("a file's length"))
-        });
-        let Some(address) = address else { return "in the registers".to_owned() };
+    fn place(&self, offset: usize, segments: &[Segment]) -> String {
+        let segment = segments.iter().find(|segment| (segment.offset..segment.offset + segment.len).contains(&offset));
+        let Some(segment) = segment else { return "in the registers of a thread".to_owned() };
+        let address = segment.address + (offset - segment.offset);
         format!("address {address:#x} in {}", self.mapping(address).unwrap_or("no mapping"))
     }
 
     /// The line of `/proc/PID/maps`.
-    fn mapping(&self, address: u64) -> Option<&str> {
+    fn mapping(&self, address: usize) -> Option<&str> {
         self.maps.lines().find(|line| {
-            let bounds = line.split([' ', '-']).take(2).map(|bound| u64::from_str_radix(bound, 16));
+            let bounds = line.split([' ', '-']).take(2).map(|bound| usize::from_str_radix(bound, 16));
             matches!(bounds.collect::<Vec<_>>()[..], [Ok(start), Ok(end)] if (start..end).contains(&address))
         })
     }
+
+    /// What the program headers say (ELF64, little endian), which are the file's first pages and not zeros.
+    fn segments(&self) -> Vec<Segment> {
+        const PT_LOAD: usize = 1;
+        let number = |at: usize, len: usize| {
+            self.core[at..at + len].iter().rev().fold(0_usize, |number, &byte| number << 8 | usize::from(byte))
+        };
+        assert!(self.core.starts_with(b"\x7fELF"), "a core file");
+        let (table, entry_len, count) = (number(0x20, 8), number(0x36, 2), number(0x38, 2));
+        let entries = (0..count).map(|index| table + index * entry_len);
+        let loaded = entries.filter(|&entry| number(entry, 4) == PT_LOAD);
+        loaded
+            .map(|entry| Segment {
+                offset: number(entry + 8, 8),
+                address: number(entry + 16, 8),
+                len: number(entry + 32, 8),
+            })
+            .collect()
+    }
 }
 
-/// The segments of type `PT_LOAD` of a 64-bit little-endian ELF file.
-fn segments(core: &[u8]) -> Option<Vec<(usize, u64, usize)>> {
-    let number = |at: usize, len: usize| {
-        let bytes = core.get(at..at + len)?;
-        Some(bytes.iter().rev().fold(0_u64, |number, &byte| number << 8 | u64::from(byte)))
-    };
-    let size = |at: usize, len: usize| usize::try_from(number(at, len)?).ok();
-    if core.get(..4)? != b"\x7fELF" {
-        return None;
-    }
-    let (table, entry_len, count) = (size(0x20, 8)?, size(0x36, 2)?, size(0x38, 2)?);
-    let mut segments = Vec::new();
-    for entry in (0..count).map(|index| table + index * entry_len) {
-        if number(entry, 4)? == 1 {
-            segments.push((size(entry + 8, 8)?, number(entry + 16, 8)?, size(entry + 32, 8)?));
+/// The pages of a file that are not all zeros, and where they are.
+fn filled_pages(path: &Path) -> std::io::Result<(Vec<usize>, Vec<u8>)> {
+    let mut file = BufReader::with_capacity(1 << 20, File::open(path)?);
+    let (mut pages, mut filled) = (Vec::new(), Vec::new());
+    for offset in (0..).step_by(PAGE) {
+        let mut page = Vec::with_capacity(PAGE);
+        if file.by_ref().take(PAGE as u64).read_to_end(&mut page)? == 0 {
+            break;
+        }
+        if page != [0; PAGE][..page.len()] {
+            pages.push(offset);
+            filled.append(&mut page);
         }
     }
-    Some(segments)
+    Ok((pages, filled))
 }
