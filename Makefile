@@ -3,7 +3,7 @@
 
 FEATURES := --features cadenas-cli/crash-points
 
-.PHONY: help setup demo test lint bench openapi
+.PHONY: help setup guest demo test lint bench openapi
 
 help:          ## What there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/'
@@ -11,7 +11,10 @@ help:          ## What there is
 setup:         ## Install the packages that are missing, and make the test guest
 	@e2e/setup.sh
 
-demo: setup    ## Encrypt a real VM, start it, change its key while it runs
+guest:         ## The same without the tools that only linters and tests use
+	@e2e/setup.sh guest
+
+demo: guest    ## Encrypt a real VM, start it, change its key while it runs
 	cargo build --release --locked -p cadenas-cli -p cadenas-e2e
 	CADENAS_BIN=$(CURDIR)/target/release/cadenas target/release/demo
 
