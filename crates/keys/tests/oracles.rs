@@ -103,6 +103,21 @@ fn python_computes_the_same_vectors() {
     assert_eq!(computed, fs::read_to_string(tests.join("vectors.json")).expect("the vectors"));
 }
 
+#[test]
+fn the_published_page_shows_the_vectors() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("../../docs/formats.md")).expect("the page");
+    let vectors = fs::read_to_string(root.join("tests/vectors.json")).expect("the vectors");
+    let vectors: serde_json::Value = serde_json::from_str(&vectors).expect("JSON");
+    let (entry, sealed) = (&vectors["entry"], &vectors["sealed"]);
+    let fields =
+        |object: &serde_json::Value| object.as_object().expect("an object").values().cloned().collect::<Vec<_>>();
+    let texts = [fields(&vectors), fields(entry), fields(sealed)].concat();
+    for text in texts.iter().filter_map(serde_json::Value::as_str) {
+        assert!(page.contains(text), "docs/formats.md lacks {text}");
+    }
+}
+
 /// The file a release wrote stays readable by every later one.
 #[test]
 fn the_backup_of_version_1_is_read() {
