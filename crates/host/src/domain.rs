@@ -1,6 +1,6 @@
 //! Whether a libvirt domain can be encrypted, and what exactly would be.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cadenas_api::{Problem, ProblemCode};
 use cadenas_hypervisor::{DeviceKind, DiskDevice, DiskSource, DomainSummary, DomainXml, Hypervisor};
@@ -47,7 +47,7 @@ impl Encryptable {
     pub(crate) fn home(&self, given: Option<PathBuf>) -> Result<PathBuf, Problem> {
         let name = self.xml.name();
         if let Some(home) = given {
-            return if home.is_absolute() { Ok(home) } else { Err(not_absolute(&home)) };
+            return usable_home(home);
         }
         let beside = self.disks.first().and_then(|disk| disk.path.parent());
         beside.map(|folder| folder.join(name)).ok_or_else(|| {
@@ -57,9 +57,19 @@ impl Encryptable {
     }
 }
 
-fn not_absolute(home: &Path) -> Problem {
-    Problem::new(ProblemCode::HomeUnfit, format!("the VM home {} is not an absolute path", home.display()))
-        .next("give the whole path, beginning with /")
+fn usable_home(home: PathBuf) -> Result<PathBuf, Problem> {
+    let refused = |what: &str, next: &str| {
+        Err(Problem::new(ProblemCode::HomeUnfit, format!("the VM home {} {what}", home.display())).next(next))
+    };
+    if !home.is_absolute() {
+        return refused("is not an absolute path", "give the whole path, beginning with /");
+    }
+    match home.parent() {
+        Some(parent) if !parent.is_dir() => {
+            refused("would be in a folder that is not there", "make that folder first, or name another with --home DIR")
+        }
+        _ => Ok(home),
+    }
 }
 
 fn check_power(domain: &DomainSummary) -> Result<(), Problem> {
@@ -79,6 +89,8 @@ fn check_saved_state(hypervisor: &dyn Hypervisor, domain: &DomainSummary) -> Res
     }
     match hypervisor.snapshots(domain.uuid).map_err(|error| from_hypervisor(&error))? {
         0 => Ok(()),
+        1 => Err(not_yet(&format!("VM {name} has 1 snapshot or checkpoint"))
+            .next(format!("delete it first: `virsh snapshot-list {name}`, `virsh checkpoint-list {name}`"))),
         count => Err(not_yet(&format!("VM {name} has {count} snapshots or checkpoints"))
             .next(format!("delete them first: `virsh snapshot-list {name}`, `virsh checkpoint-list {name}`"))),
     }
@@ -100,7 +112,7 @@ fn check_devices(xml: &DomainXml) -> Result<(), Problem> {
 }
 
 fn not_yet(what: &str) -> Problem {
-    Problem::new(ProblemCode::NotYetHandled, format!("{what}, which is not yet handled"))
+    Problem::new(ProblemCode::NotYetHandled, format!("{what}, and that is not yet handled"))
 }
 
 /// The hard disks that are meant; CD-ROM and floppy drives never are.
@@ -120,7 +132,10 @@ fn chosen<'a>(xml: &'a DomainXml, wanted: &[String]) -> Result<Vec<&'a DiskDevic
 }
 
 fn file_disk(xml: &DomainXml, disk: &DiskDevice) -> Result<FileDisk, Problem> {
-    let refuse = |what: &str| Err(not_yet(&format!("disk {} of VM {} is {what}", disk.target, xml.name())));
+    let refuse = |what: &str| {
+        Err(not_yet(&format!("disk {} of VM {} is {what}", disk.target, xml.name()))
+            .next("bring its data into a raw or qcow2 file, or encrypt only the other disks with --disk"))
+    };
     let path = match &disk.source {
         DiskSource::File(path) if disk.device == DeviceKind::Disk => path,
         DiskSource::File(_) => return refuse("a passed-through SCSI device"),

@@ -68,7 +68,13 @@ pub(crate) fn from_slot(error: &SlotError) -> Problem {
 }
 
 fn from_lock(error: &LockError) -> Problem {
-    problem(ProblemCode::ImageInUse, error).next("find out who has it open (`fuser -v FILE`) and end that first")
+    match error {
+        LockError::Busy { path } => {
+            problem(ProblemCode::ImageInUse, error).next(format!("`fuser -v {}` tells which", path.display()))
+        }
+        LockError::Failed { .. } => problem(ProblemCode::DatastoreFailed, error)
+            .next("QEMU needs file locks too: see whether the datastore is mounted without them (`nolock`)"),
+    }
 }
 
 fn from_claim(error: &ClaimError) -> Problem {

@@ -49,18 +49,24 @@ impl Inner {
     /// Drops a VM home from the inventory; its files stay. A running VM stays in it.
     pub(crate) fn unregister(&self, vm: VmId) -> Result<(), Problem> {
         let _claim = self.claim(vm)?;
-        if let Located::Domain(domain) = self.locate(vm)? {
-            return Err(Problem::new(
-                ProblemCode::VmNotEncrypted,
-                format!("VM {} is a libvirt domain, which is always in the inventory", domain.name),
-            )
-            .next(format!("`virsh undefine {}` removes it from libvirt", domain.name)));
-        }
+        let name = match self.locate(vm)? {
+            Located::Home(home) => home.name().to_string(),
+            Located::Unreadable(entry, _) => entry.name,
+            Located::Domain(domain) => {
+                return Err(Problem::new(
+                    ProblemCode::VmNotEncrypted,
+                    format!("VM {} is a libvirt domain, which is always in the inventory", domain.name),
+                )
+                .next(format!("`virsh undefine {}` removes it from libvirt", domain.name)));
+            }
+        };
         if let Ok(Some(record)) = self.journal.find(vm) {
             return Err(crate::problem::interrupted(&record));
         }
-        if !self.power(vm)?.is_off() {
-            return Err(Problem::new(ProblemCode::VmNotOff, format!("VM {vm} is running")).next("shut it down first"));
+        let state = self.power(vm)?;
+        if !state.is_off() {
+            return Err(Problem::new(ProblemCode::VmNotOff, format!("VM {name} is {state}, not off"))
+                .next(format!("shut it down first: `cadenas vm shutdown {name}`")));
         }
         self.inventory.remove(vm).map_err(|error| from_inventory(&error))
     }
