@@ -24,6 +24,7 @@ pub struct Cadenas {
     data: PathBuf,
     libvirt_uri: String,
     environment: Vec<(String, String)>,
+    arguments: Vec<String>,
     process: Option<Child>,
 }
 
@@ -32,6 +33,7 @@ pub struct Cadenas {
 pub struct CadenasOptions {
     data: Option<PathBuf>,
     environment: Vec<(String, String)>,
+    arguments: Vec<String>,
 }
 
 impl CadenasOptions {
@@ -49,6 +51,13 @@ impl CadenasOptions {
         self
     }
 
+    /// Adds arguments to `cadenas serve`.
+    #[must_use]
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.arguments.extend(args.iter().map(ToString::to_string));
+        self
+    }
+
     /// Starts it and waits until it listens.
     #[must_use]
     pub fn start(self, libvirt_uri: &str) -> Cadenas {
@@ -63,7 +72,7 @@ impl CadenasOptions {
         let folder = tempfile::Builder::new().prefix("cadenas-serve-").tempdir().expect("a temporary folder");
         let data = self.data.unwrap_or_else(|| folder.path().join("data"));
         let libvirt_uri = libvirt_uri.to_owned();
-        Cadenas { folder, data, libvirt_uri, environment: self.environment, process: None }
+        Cadenas { folder, data, libvirt_uri, environment: self.environment, arguments: self.arguments, process: None }
     }
 }
 
@@ -158,6 +167,11 @@ impl Cadenas {
         }
     }
 
+    /// Replaces the arguments that [`CadenasOptions::args`] gave, for the next start.
+    pub fn set_args(&mut self, args: &[&str]) {
+        self.arguments = args.iter().map(ToString::to_string).collect();
+    }
+
     /// Kills the server if it runs, starts it on the same data, and waits until it listens.
     pub fn restart(&mut self) {
         self.kill9();
@@ -191,6 +205,7 @@ impl Cadenas {
             .arg(&self.data)
             .arg("--socket")
             .arg(self.socket())
+            .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("one more descriptor"))

@@ -8,6 +8,7 @@ mod command;
 mod guest;
 mod libvirt;
 mod stolen;
+mod tpm;
 mod world;
 
 pub use cadenas::{Cadenas, CadenasOptions};
@@ -15,6 +16,7 @@ pub use command::{Finished, eventually, run, try_run, try_run_with};
 pub use guest::{Disk, DiskFormat, Guest, GuestBuilder};
 pub use libvirt::PrivateLibvirt;
 pub use stolen::{files_below, files_with, passphrases_in};
+pub use tpm::SoftwareTpm;
 pub use world::{BACKUP_PASSWORD, BOOT, World, text};
 
 use std::path::{Path, PathBuf};

@@ -27,6 +27,9 @@ mod vms;
 
 pub use data_folder::DataFolderError;
 pub use http::openapi_json;
-pub use seal::{KeyFileError, KeyFileSeal, RootSealError, Seal, SealError, SealedPlace};
+pub use seal::{
+    BadTpmAddress, KeyFileError, RootKeySeal, RootSealError, RootTpmError, Seal, SealChoice, SealError, SealedPlace,
+    TpmAddress, TpmError,
+};
 pub use socket::SocketError;
 pub use start::{Options, Running, Server, StartError};

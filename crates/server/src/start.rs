@@ -16,7 +16,7 @@ use crate::{
     core::{Core, off_thread, to_its_end},
     data_folder::{DataFolder, DataFolderError},
     http, providers, repair,
-    seal::{RootSealError, open_root},
+    seal::{RootSealError, SealChoice, open_root},
     settle,
     socket::{Socket, SocketError, SocketFile},
     tasks,
@@ -34,6 +34,8 @@ pub struct Options {
     pub data: PathBuf,
     /// Where to listen.
     pub socket: PathBuf,
+    /// How the root key is kept. The first start of a data folder decides.
+    pub seal: SealChoice,
     /// The host it works with.
     pub host: Arc<dyn Host>,
 }
@@ -68,7 +70,7 @@ impl Server {
         let folder = DataFolder::open(&options.data)?;
         let socket = Socket::listen(&options.socket)?;
         let store: Arc<dyn Store> = Arc::new(open_store(folder.path()).await?);
-        let seal = open_root(folder.path(), &*store).await?;
+        let seal = open_root(folder.path(), &*store, &options.seal).await?;
         let core = Arc::new(Core::new(store, seal, options.host));
         let listening = tokio::spawn(repair::keep_listening(Arc::clone(&core), core.host.events()));
         if let Err(problem) = take_up(&core).await {

@@ -22,6 +22,7 @@ pub(crate) const SERVE_EXAMPLES: &str = "\
 EXAMPLES:
   cadenas serve
   cadenas serve --data /tmp/try --libvirt qemu:///session
+  cadenas serve --seal tpm
 
 Everything is made on first use; no configuration file is needed. SIGTERM and SIGINT stop it; interrupted tasks are
 finished or undone at the next start.";
@@ -56,6 +57,14 @@ pub struct Serve {
     /// Where the server keeps its state
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA, value_hint = ValueHint::DirPath)]
     pub data: PathBuf,
+    /// How the root key is kept, which seals the providers' keys. The first start decides; it can be changed while there is
+    /// no provider
+    #[arg(long, value_enum, default_value_t, value_name = "SEAL")]
+    pub seal: SealKind,
+    /// The TPM for `--seal tpm`: `device:PATH`, or `swtpm:host=HOST,port=PORT` for a TPM in software, which holds only as well as
+    /// its state is kept
+    #[arg(long, value_name = "TPM", default_value = DEFAULT_TPM)]
+    pub tpm: String,
     /// The libvirt whose domains are the inventory
     #[arg(long, value_name = "URI", default_value = "qemu:///system", value_hint = ValueHint::Url)]
     pub libvirt: String,
@@ -66,6 +75,19 @@ pub struct Serve {
 
 /// Where the server keeps its state unless told otherwise.
 pub const DEFAULT_DATA: &str = "/var/lib/cadenas";
+
+/// The TPM unless told otherwise: the first one, through the kernel's resource manager.
+pub const DEFAULT_TPM: &str = "device:/dev/tpmrm0";
+
+/// How the root key is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum SealKind {
+    /// In the file `root.key` of the data folder: whoever copies the folder has the keys
+    #[default]
+    KeyFile,
+    /// In the file `root.tpm`, sealed by this machine's TPM 2.0: a copy of the folder opens nowhere else
+    Tpm,
+}
 
 /// How the server writes its log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

@@ -12,7 +12,7 @@ use super::{
     open_backup::Proved,
     restore::Incoming,
 };
-use crate::seal::KeyFileSeal;
+use crate::seal::RootKeySeal;
 
 /// What a user may ask for; numbers pick among what is there.
 #[derive(Debug, Clone)]
@@ -65,7 +65,7 @@ impl Model {
 
 /// The catalog under test, the model, and the backup files that were made.
 struct World {
-    seal: KeyFileSeal,
+    seal: RootKeySeal,
     catalog: Catalog,
     model: Model,
     files: Vec<Incoming>,
@@ -251,7 +251,7 @@ proptest! {
     #[test]
     fn providers_live_by_the_rules(steps in steps()) {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let seal = KeyFileSeal::create(&folder.path().join("root.key")).expect("a writable folder");
+        let seal = RootKeySeal::create_key_file(&folder.path().join("root.key")).expect("a writable folder");
         let mut world =
             World { seal, catalog: Catalog::default(), model: Model::default(), files: vec![], clock: 0 };
         for step in &steps {
@@ -263,7 +263,7 @@ proptest! {
 #[test]
 fn a_different_key_under_a_known_id_changes_nothing() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let seal = KeyFileSeal::create(&folder.path().join("root.key")).expect("a writable folder");
+    let seal = RootKeySeal::create_key_file(&folder.path().join("root.key")).expect("a writable folder");
     let mut world = World { seal, catalog: Catalog::default(), model: Model::default(), files: vec![], clock: 0 };
     world.create("nkp");
     world.with(0, World::backup);
@@ -281,7 +281,7 @@ fn a_different_key_under_a_known_id_changes_nothing() {
 #[test]
 fn the_33rd_provider_is_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let seal = KeyFileSeal::create(&folder.path().join("root.key")).expect("a writable folder");
+    let seal = RootKeySeal::create_key_file(&folder.path().join("root.key")).expect("a writable folder");
     let mut world = World { seal, catalog: Catalog::default(), model: Model::default(), files: vec![], clock: 0 };
     for at in 0..MOST_PROVIDERS {
         world.create(&format!("nkp-{at}"));

@@ -70,8 +70,8 @@ fn state_of(core: &Core, record: &ProviderRecord, push: &Push) -> (ProviderState
 
 fn needs_tpm(core: &Core) -> String {
     format!(
-        "it is for hosts whose TPM 2.0 seals the keys, and here they are sealed by the {}; restore its backup on a machine with a \
-         TPM seal, or make a provider without `--tpm-required`",
+        "it is for hosts whose TPM 2.0 seals the keys, and here they are sealed by the {}; restore its backup in a new \
+         data folder with `cadenas serve --seal tpm`, or make a provider without `--tpm-required`",
         core.seal.description()
     )
 }

@@ -1,21 +1,29 @@
 //! The root seal: what keys are sealed with while they lie in the store.
 //!
-//! One trait, so that a passphrase or a TPM 2.0 can stand beside the key file. Which seal a store was made with is
-//! written in the store, with a proof: a known text, sealed. So a wrong root key is found out before any key is needed.
+//! A root key seals, whose file lies beside the store: as it is (`root.key`), or sealed by a TPM 2.0 (`root.tpm`). Which of
+//! the two a store was made with is written in the store, with a proof: a known text, sealed. So a wrong root key is
+//! found out before any key is needed.
 
+mod file;
 mod key_file;
 mod root;
+mod root_key;
+mod root_tpm;
+mod tpm;
 
 use cadenas_keys::{KeyId, ProviderId};
 use cadenas_secret::SecretBytes;
 
-pub use key_file::{KeyFileError, KeyFileSeal};
-pub use root::RootSealError;
+pub use key_file::KeyFileError;
 pub(crate) use root::open_root;
+pub use root::{RootSealError, SealChoice};
+pub use root_key::RootKeySeal;
+pub use root_tpm::RootTpmError;
+pub use tpm::{BadTpmAddress, TpmAddress, TpmError};
 
 /// Seals secrets for the store. Calls may take as long as a TPM takes; they are made off the async threads.
 pub trait Seal: Send + Sync {
-    /// Its name in the store: `key-file`. Never changes.
+    /// Its name in the store: `key-file` or `tpm`. Never changes.
     fn name(&self) -> &'static str;
 
     /// Whether what it seals opens only on this machine's hardware, as a TPM 2.0 sees to.

@@ -8,7 +8,7 @@ use cadenas_api::{
 };
 use cadenas_keys::VmId;
 use cadenas_secret::SecretBytes;
-use cadenas_server::{Options, Running, Server, StartError};
+use cadenas_server::{Options, Running, SealChoice, Server, StartError};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -41,7 +41,7 @@ impl Rig {
 
     pub(crate) fn options(&self) -> Options {
         let host: Arc<MemoryHost> = Arc::clone(&self.host);
-        Options { data: self.data(), socket: self.client.socket().to_owned(), host }
+        Options { data: self.data(), socket: self.client.socket().to_owned(), seal: SealChoice::KeyFile, host }
     }
 
     /// Starts the server that was stopped.

@@ -119,7 +119,12 @@ async fn a_task_that_a_crash_cut_off_is_settled_by_what_the_repair_found() {
     let host = std::sync::Arc::new(rig.host.restarted());
     host.will_repair("vm.rolled-back", vm, "staged files were removed");
     let socket = copy.path().join("s");
-    let options = cadenas_server::Options { data: copy.path().to_owned(), socket: socket.clone(), host };
+    let options = cadenas_server::Options {
+        data: copy.path().to_owned(),
+        socket: socket.clone(),
+        seal: cadenas_server::SealChoice::KeyFile,
+        host,
+    };
     let running = cadenas_server::Server::start(options).await.expect("takes up what was left");
     let client = cadenas_api::Client::new(socket);
     let settled = client.task(task.id, &TaskQuery::default()).await.expect("kept");

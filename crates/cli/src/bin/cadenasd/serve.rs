@@ -8,11 +8,11 @@ use std::{
 
 use cadenas_cli::args::{
     DEFAULT_SOCKET, Global,
-    program::{DEFAULT_DATA, Serve},
+    program::{DEFAULT_DATA, SealKind, Serve},
 };
 use cadenas_host::{LocalHost, OpenHostError};
 use cadenas_hypervisor::{HypervisorError, Libvirt};
-use cadenas_server::{Options, Server, StartError};
+use cadenas_server::{BadTpmAddress, Options, SealChoice, Server, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::log;
@@ -35,6 +35,9 @@ pub(crate) enum ServeError {
         #[source]
         source: io::Error,
     },
+    /// `--tpm` names no TPM.
+    #[error("--tpm")]
+    Tpm(#[from] BadTpmAddress),
     /// libvirt's event loop could not be started.
     #[error(transparent)]
     Hypervisor(#[from] HypervisorError),
@@ -52,6 +55,7 @@ pub(crate) enum ServeError {
 /// Runs server and host until SIGTERM or SIGINT.
 pub(crate) fn serve(global: &Global, args: Serve) -> Result<(), ServeError> {
     log::start(global, args.log_format);
+    let seal = seal_choice(args.seal, &args.tpm)?;
     let data = std::path::absolute(&args.data).map_err(|source| ServeError::Path { path: args.data, source })?;
     let socket = global.socket.clone().unwrap_or_else(|| default_socket(&data));
     let hypervisor = Arc::new(Libvirt::new(&args.libvirt)?);
@@ -59,7 +63,15 @@ pub(crate) fn serve(global: &Global, args: Serve) -> Result<(), ServeError> {
     runtime.block_on(async {
         let shutdown = Shutdown::listen().map_err(ServeError::Runtime)?;
         let host = Arc::new(LocalHost::open(&data, hypervisor)?);
-        Ok(Server::run(Options { data, socket, host }, shutdown.asked()).await?)
+        Ok(Server::run(Options { data, socket, seal, host }, shutdown.asked()).await?)
+    })
+}
+
+fn seal_choice(kind: SealKind, tpm: &str) -> Result<SealChoice, BadTpmAddress> {
+    let tpm = tpm.parse()?;
+    Ok(match kind {
+        SealKind::KeyFile => SealChoice::KeyFile,
+        SealKind::Tpm => SealChoice::Tpm(tpm),
     })
 }
 
@@ -90,7 +102,17 @@ impl Shutdown {
 
 #[cfg(test)]
 mod tests {
+    use cadenas_cli::args::program::DEFAULT_TPM;
+    use cadenas_server::TpmAddress;
+
     use super::*;
+
+    #[test]
+    fn the_tpm_is_looked_for_where_the_help_says() {
+        let tpm = TpmAddress::Device("/dev/tpmrm0".into());
+        assert_eq!(seal_choice(SealKind::Tpm, DEFAULT_TPM), Ok(SealChoice::Tpm(tpm)));
+        assert!(seal_choice(SealKind::KeyFile, "tpmrm0").is_err(), "nonsense is told even where it does not matter");
+    }
 
     #[test]
     fn a_server_on_its_own_data_has_its_own_socket() {
