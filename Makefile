@@ -19,7 +19,7 @@ demo: guest    ## Encrypt a real VM, start it, change its key while it runs
 	CADENAS_BIN=$(CURDIR)/target/release/cadenas target/release/demo
 
 test: setup    ## Every test, the real ones included
-	cargo nextest run --workspace --locked $(FEATURES)
+	cargo nextest run --workspace --locked --no-fail-fast $(FEATURES)
 
 lint: setup    ## Format, clippy, licences and advisories
 	cargo fmt --all --check
