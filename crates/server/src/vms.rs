@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cadenas_api::{
     Actor, DATASTORE_DEFAULT, Problem, ProblemCode, ProviderState, RecryptVm, RegisterVm, SetPolicy, ShutdownVm, Vm,
-    VmOperation,
+    VmOperation, VmOutcome,
 };
 use cadenas_keys::{KeyId, ProviderId, VmId};
 
@@ -145,6 +145,21 @@ fn complete(core: &Core, catalog: &Catalog, vm: &mut Vm) {
         used.name = catalog.name_of(used.id).map(ToString::to_string);
     }
     vm.task = core.tasks.of(vm.id);
+}
+
+/// What a verification found, with the names of the providers, which the host does not know.
+pub(crate) async fn with_provider_names(core: &Core, mut outcome: VmOutcome) -> VmOutcome {
+    let keys = outcome.objects.iter_mut().filter_map(|object| object.key.as_mut());
+    let unnamed: Vec<_> = keys.collect();
+    // The names are for people: without them the verdict is the same.
+    if !unnamed.is_empty()
+        && let Ok(catalog) = core.catalog().await
+    {
+        for key in unnamed {
+            key.name = catalog.name_of(key.id).map(ToString::to_string);
+        }
+    }
+    outcome
 }
 
 fn decrypt(request: &SetPolicy) -> Result<VmOperation, Problem> {

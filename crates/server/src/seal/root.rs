@@ -273,7 +273,7 @@ mod tests {
         let nowhere = SealChoice::Tpm("device:/nowhere/tpmrm0".parse().expect("an address"));
         let error = open_root(folder.path(), &store, &nowhere).await.err().expect("no file");
         assert!(matches!(error, RootSealError::Gone { .. }), "{error}");
-        let file = r#"{"version":1,"storage_root":"AAs=","public":"AAg=","private":"AA=="}"#;
+        let file = r#"{"cadenas":1,"storage_root":"AAs","public":"AAg","private":"AA"}"#;
         std::fs::write(folder.path().join("root.tpm"), file).expect("a writable folder");
         let error = open_root(folder.path(), &store, &nowhere).await.err().expect("no TPM").to_string();
         assert!(error.contains("restore the providers from their backups"), "{error}");

@@ -1,23 +1,21 @@
 //! A root key that a TPM 2.0 sealed: `root.tpm` beside the store.
 //!
-//! The file is JSON: `version` (1), `storage_root` (the name of the TPM's storage root key), `public` and `private` (the sealed object as
-//! the TPM gave it: `TPMT_PUBLIC`, and the contents of a `TPM2B_PRIVATE`), bytes in base64. Nothing in it is secret; it opens in
-//! the TPM that made it, with nothing else.
+//! `docs/formats.md` specifies it. Nothing in the file is secret; the TPM that made it opens it, and nothing else does.
 
 use std::{
     io::{self, Read},
     path::{Path, PathBuf},
 };
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use cadenas_secret::{SecretBytes, aead};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{
     file,
     root_key::{Origin, RootKeySeal},
     tpm::{SealedObject, Tpm, TpmAddress, TpmError},
 };
-use crate::text::Bytes;
 
 const VERSION: u32 = 1;
 /// Far more than any TPM's objects need.
@@ -73,15 +71,32 @@ pub enum RootTpmError {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RootTpmFile {
+    #[serde(rename = "cadenas")]
     version: u32,
-    storage_root: Bytes,
-    public: Bytes,
-    private: Bytes,
+    storage_root: Base64Url,
+    public: Base64Url,
+    private: Base64Url,
 }
 
 #[derive(Deserialize)]
 struct Versioned {
+    #[serde(rename = "cadenas")]
     version: u32,
+}
+
+/// Bytes as every file of ours carries them in JSON: base64url without padding.
+struct Base64Url(Vec<u8>);
+
+impl Serialize for Base64Url {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&URL_SAFE_NO_PAD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Base64Url {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        URL_SAFE_NO_PAD.decode(String::deserialize(deserializer)?).map(Self).map_err(de::Error::custom)
+    }
 }
 
 /// Has the TPM unseal the root key in the file at `path`.
@@ -107,9 +122,9 @@ pub(super) fn create(path: &Path, address: &TpmAddress) -> Result<RootKeySeal, R
     let SealedObject { public, private } = tpm.seal(&root, &key)?;
     let file = RootTpmFile {
         version: VERSION,
-        storage_root: Bytes(root.name().to_vec()),
-        public: Bytes(public),
-        private: Bytes(private),
+        storage_root: Base64Url(root.name().to_vec()),
+        public: Base64Url(public),
+        private: Base64Url(private),
     };
     let bytes = serde_json::to_vec_pretty(&file).expect("bytes and a number are JSON");
     drop(tpm);
@@ -148,13 +163,14 @@ mod tests {
 
     use super::*;
 
-    const SOUND: &str = r#"{"version":1,"storage_root":"AAs=","public":"AAg=","private":"AA=="}"#;
+    const SOUND: &str = r#"{"cadenas":1,"storage_root":"AAs","public":"AAg","private":"AA"}"#;
 
     #[test]
     fn a_file_that_is_not_ours_is_refused_before_any_tpm_is_asked() {
         let (_folder, path) = fresh();
         assert!(matches!(refused(&path), RootTpmError::Missing { .. }));
-        for text in ["", "{}", "[]", &SOUND.replace("AAs=", "!"), &SOUND.replace("1,", "0.5,"), &format!("{SOUND}x")] {
+        for text in ["", "{}", "[]", &SOUND.replace("AAs", "AAs="), &SOUND.replace("1,", "0.5,"), &format!("{SOUND}x")]
+        {
             fs::write(&path, text).expect("a writable folder");
             assert!(matches!(refused(&path), RootTpmError::Damaged { .. }), "{text}");
         }

@@ -10,6 +10,7 @@ use super::{KEPT, Live, VmHold, put, task_key};
 use crate::{
     core::{Core, panicked},
     events::Draft,
+    vms,
 };
 
 /// How often progress is written.
@@ -17,6 +18,10 @@ const SAVE_PERIOD: Duration = Duration::from_secs(1);
 
 pub(super) async fn work(core: Arc<Core>, live: Arc<Live>, operation: VmOperation, hold: VmHold) {
     let result = run(&core, &live, operation).await;
+    let result = match result {
+        Ok(outcome) => Ok(vms::with_provider_names(&core, outcome).await),
+        refused => refused,
+    };
     let ended = live.with_end(result);
     if let Some(problem) = ended.problem.as_ref().filter(|problem| leaves_work(problem.code)) {
         core.repairs.expect(ended.vm, &problem.detail).await;
