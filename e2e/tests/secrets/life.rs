@@ -5,17 +5,18 @@ use std::{
     io::{Read, Write},
     os::unix::net::UnixStream,
     path::PathBuf,
+    process::{Command, Stdio},
 };
 
 use cadenas_api::API_PREFIX;
-use cadenas_e2e::{BOOT, CadenasOptions, DiskFormat, Finished, Guest, World, passphrases_in, run};
-use cadenas_keys::{Backup, KeyRing, KeySafeEntry, VmId};
+use cadenas_e2e::{BOOT, Cadenas, CadenasOptions, DiskFormat, Finished, Guest, World, eventually, passphrases_in, run};
+use cadenas_keys::{Backup, Kdk, KeyRing, KeySafeEntry, VmId};
 use cadenas_secret::{SecretBytes, hkdf};
 use cadenas_vmhome::VmHome;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::{hunt::Secret, luks};
+use crate::{hunt::Secret, luks, watch::Watch};
 
 /// A name that is not secret, to be found by a search that works.
 pub(crate) const PROVIDER: &str = "nkp-that-is-to-be-found";
@@ -29,6 +30,9 @@ pub(crate) struct Life {
     pub(crate) passing: Vec<Secret>,
     /// Everything that any command and the API said.
     pub(crate) said: String,
+    pub(crate) watch: Watch,
+    /// The last one, opened.
+    backup: Option<Backup>,
     password: String,
     wrong_password: String,
     /// What the test itself writes in clear.
@@ -38,6 +42,7 @@ pub(crate) struct Life {
 impl Life {
     /// A server that logs all it can, as does the libvirt library in it.
     pub(crate) fn begin() -> Self {
+        let watch = Watch::start();
         let options = CadenasOptions::default().env("RUST_LOG", "trace").env("LIBVIRT_DEBUG", "1");
         let world = World::with(options);
         log_everything(&world);
@@ -46,7 +51,17 @@ impl Life {
         let passing =
             vec![Secret::text("the backup's password", &password), Secret::text("the wrong password", &wrong_password)];
         let folder = tempfile::tempdir().expect("a temporary folder");
-        Self { world, held: Vec::new(), passing, said: String::new(), password, wrong_password, folder }
+        Self {
+            world,
+            held: Vec::new(),
+            passing,
+            said: String::new(),
+            watch,
+            backup: None,
+            password,
+            wrong_password,
+            folder,
+        }
     }
 
     /// Up to a VM that runs.
@@ -94,12 +109,15 @@ impl Life {
     fn back_up(&mut self) {
         let file = self.p12();
         self.ok_with_password(&["provider", "backup", PROVIDER, "--force", "--out", &file]);
-        for (version, key) in (1..).zip(self.backup().keys) {
+        let password = SecretBytes::take_from(self.password.clone().into_bytes());
+        let backup = Backup::from_p12(&fs::read(&file).expect("our backup"), Some(&password)).expect("our password");
+        for (version, key) in (1..).zip(&backup.keys) {
             let name = format!("version {version} of the KDK");
             if self.held.iter().all(|secret| secret.name != name) {
                 self.held.push(Secret::key(name, key.kdk.expose().expose()));
             }
         }
+        self.backup = Some(backup);
     }
 
     /// One disk for each way of encrypting: sparse, and without holes.
@@ -157,7 +175,7 @@ impl Life {
                 self.fails(&[&args[..], &["--password-file", "-", "-o", format]].concat(), &wrong);
             }
             self.fails(&["disk", "check", &disk, "--passphrase-file", "-", "-o", format], &wrong);
-            let backup = ["provider", "backup", PROVIDER, "--out", &p12, "--password-file", "-", "-o", format];
+            let backup = ["provider", "backup", "nobody", "--out", &out, "--password-file", "-", "-o", format];
             self.fails(&backup, &wrong);
         }
         self.ask_badly("/providers:restore", &format!(r#"{{"p12": 5, "password": "{wrong}"}}"#));
@@ -199,8 +217,7 @@ impl Life {
 
     /// As `docs/formats.md` derives it.
     fn kek(&self, vm: VmId, entry: &KeySafeEntry) -> SecretBytes {
-        let keys = self.backup().keys;
-        let kdk = &keys.iter().find(|key| key.id == entry.key).expect("the backup holds its key").kdk;
+        let kdk = &self.backup().keys.iter().find(|key| key.id == entry.key).expect("the backup holds its key").kdk;
         let ids = [entry.provider.uuid(), entry.key.uuid(), vm.uuid()];
         let mut context = Vec::new();
         for field in [&b"cadenas/kek/v1"[..]].into_iter().chain(ids.iter().map(|id| &id.as_bytes()[..])) {
@@ -218,16 +235,16 @@ impl Life {
 
     fn ring(&self) -> KeyRing {
         let (backup, ring) = (self.backup(), KeyRing::new());
-        for key in backup.keys {
-            ring.insert(backup.provider, key.id, key.kdk).expect("a new ID");
+        for key in &backup.keys {
+            let bytes = key.kdk.expose().expose();
+            let copy = Kdk::from_secret(SecretBytes::new_with(bytes.len(), |out| out.copy_from_slice(bytes)));
+            ring.insert(backup.provider, key.id, copy.expect("as long as the first")).expect("a new ID");
         }
         ring
     }
 
-    fn backup(&self) -> Backup {
-        let file = fs::read(self.p12()).expect("our backup");
-        let password = SecretBytes::take_from(self.password.clone().into_bytes());
-        Backup::from_p12(&file, Some(&password)).expect("our password")
+    fn backup(&self) -> &Backup {
+        self.backup.as_ref().expect("the provider is backed up first")
     }
 
     fn p12(&self) -> String {
@@ -241,13 +258,36 @@ impl Life {
 
     fn ok_with_password(&mut self, args: &[&str]) {
         let args = [args, &["--password-file", "-"]].concat();
-        let done = self.world.cadenas.try_cadenas_with(&args, self.password.as_bytes());
+        let done = self.with_password(&args, &self.password);
         drop(self.note(done).ok());
     }
 
     fn fails(&mut self, args: &[&str], input: &str) {
-        let done = self.world.cadenas.try_cadenas_with(args, input.as_bytes());
+        let done = self.with_password(args, input);
         drop(self.note(done).failed_with(1));
+    }
+
+    /// Runs a command that reads a password, and gives it when the command was seen running.
+    fn with_password(&self, args: &[&str], password: &str) -> Finished {
+        let mut command = Command::new(Cadenas::program());
+        command.args(args).env("CADENAS_SOCKET", self.world.cadenas.socket());
+        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().expect("the program");
+        let mut seen_or_ended = || {
+            let ended = child.try_wait().expect("our own child").is_some();
+            (ended || self.watch.seen().ran(args)).then_some(())
+        };
+        eventually(BOOT, &mut seen_or_ended, || format!("{args:?} was not seen running"));
+        // One that is refused for another reason does not read the password.
+        drop(child.stdin.take().expect("it is piped").write_all(password.as_bytes()));
+        let output = child.wait_with_output().expect("our own child");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Finished {
+            line: format!("{command:?}"),
+            code: output.status.code(),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
     }
 
     fn note(&mut self, done: Finished) -> Finished {
