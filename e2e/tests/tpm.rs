@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use cadenas_e2e::{Cadenas, CadenasOptions, Guest, PrivateLibvirt, SoftwareTpm, World, run, text};
 use serde_json::Value;
 
@@ -109,7 +109,7 @@ fn the_tools_open_the_file_with_the_tpm_and_the_wire_shows_nothing_of_it() {
     let key = unsealed_with_tools(&tpm, &cadenas);
     assert_eq!(key.len(), 32);
     let heard = wire.heard.lock().unwrap().clone();
-    assert!(contains(&heard, &STANDARD.decode(text(&root_file(&cadenas)["private"])).unwrap()), "the tap works");
+    assert!(contains(&heard, &URL_SAFE_NO_PAD.decode(text(&root_file(&cadenas)["private"])).unwrap()), "the tap works");
     assert!(!contains(&heard, &key) && !contains(&heard, &key[..8]) && !contains(&heard, &key[24..]));
     assert!(!cadenas.log().contains("tss"), "no library of the TSS has a say: {}", cadenas.log());
     for entry in fs::read_dir(cadenas.data_dir()).unwrap() {
@@ -140,7 +140,7 @@ fn unsealed_with_tools(tpm: &SoftwareTpm, cadenas: &Cadenas) -> Vec<u8> {
     let (folder, file) = (tempfile::tempdir().unwrap(), root_file(cadenas));
     let path = |name: &str| folder.path().join(name).display().to_string();
     for part in ["public", "private"] {
-        let bytes = STANDARD.decode(text(&file[part])).unwrap();
+        let bytes = URL_SAFE_NO_PAD.decode(text(&file[part])).unwrap();
         let len = u16::try_from(bytes.len()).unwrap().to_be_bytes();
         fs::write(path(part), [&len[..], &bytes].concat()).unwrap();
     }

@@ -11,12 +11,13 @@ const ENOUGH_LOCKED: u64 = 4 << 20;
 pub(super) fn tpm(system: &System) -> Check {
     let has_tpm2 = has_tpm2(system);
     if has_tpm2 {
-        fine("tpm", "a TPM 2.0 is present")
+        fine("tpm", "a TPM 2.0 is present; `cadenas serve --seal tpm` binds the keys to it")
     } else {
         warning(
             "tpm",
             "no TPM 2.0: whoever takes this host's disks takes its keys with them",
-            "enable the TPM in the firmware; without one, keep the data folder on another disk than the VMs",
+            "enable the TPM in the firmware and start the server with `--seal tpm`; without one, keep the data folder on another \
+             disk than the VMs",
         )
     }
 }
