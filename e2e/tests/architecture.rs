@@ -1,4 +1,5 @@
-//! The crates use each other only as `docs/crates.txt` says.
+//! What the documents say of the code is so: the crates use each other only as `docs/crates.txt` says, and every test that a
+//! document names is there.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,6 +21,30 @@ fn crates_use_only_what_the_architecture_allows() {
             "{name} uses {more:?}; change the design (ARCHITECTURE.md, docs/crates.txt) or the code"
         );
     }
+}
+
+#[test]
+fn every_test_that_a_document_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace's root");
+    let listed = Command::new("git").args(["ls-files", "*.rs"]).current_dir(root).output().expect("git runs");
+    let sources: String = String::from_utf8_lossy(&listed.stdout)
+        .lines()
+        .map(|file| std::fs::read_to_string(root.join(file)).unwrap_or_default())
+        .collect();
+    for document in ["SECURITY.md", "docs/formats.md", "docs/recovery.md"] {
+        let text = std::fs::read_to_string(root.join(document)).expect(document);
+        for name in test_names(&text) {
+            assert!(sources.contains(&format!("fn {name}(")), "{document} names the test {name}, which is not there");
+        }
+    }
+}
+
+/// The names of tests are sentences: in backticks, with three underscores or more.
+fn test_names(text: &str) -> impl Iterator<Item = &str> {
+    let is_name = |word: &&str| {
+        word.matches('_').count() >= 3 && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    text.split('`').filter(is_name).filter(|word| word.bytes().any(|byte| byte.is_ascii_lowercase()))
 }
 
 fn allowed(text: &str) -> Graph {
