@@ -2,7 +2,7 @@
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
-use crate::SecretBytes;
+use crate::{SecretBytes, registers};
 
 /// Length of a key in bytes.
 pub const KEY_BYTES: usize = 32;
@@ -24,6 +24,7 @@ pub fn seal(key: &SecretBytes, nonce: [u8; NONCE_BYTES], associated: &[u8], plai
     cipher(key)
         .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(associated), &mut buffer)
         .expect("a plaintext of less than 64 GiB");
+    registers::wipe();
     buffer
 }
 

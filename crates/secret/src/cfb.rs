@@ -7,7 +7,7 @@ use aws_lc_rs::{
     iv::FixedLength,
 };
 
-use crate::SecretBytes;
+use crate::{SecretBytes, registers};
 
 /// Length of a key in bytes.
 pub const KEY_BYTES: usize = 16;
@@ -19,6 +19,7 @@ pub fn encrypt(key: &SecretBytes, iv: [u8; IV_BYTES], bytes: &mut [u8]) {
     let key = EncryptingKey::cfb128(unbound(key)).expect("AES has CFB");
     let context = EncryptionContext::Iv128(FixedLength::from(iv));
     key.less_safe_encrypt(bytes, context).expect("CFB takes any length");
+    registers::wipe();
 }
 
 /// Decrypts in place.
@@ -26,6 +27,7 @@ pub fn decrypt(key: &SecretBytes, iv: [u8; IV_BYTES], bytes: &mut [u8]) {
     let key = DecryptingKey::cfb128(unbound(key)).expect("AES has CFB");
     let context = DecryptionContext::Iv128(FixedLength::from(iv));
     key.decrypt(bytes, context).expect("CFB takes any length");
+    registers::wipe();
 }
 
 fn unbound(key: &SecretBytes) -> UnboundCipherKey {
