@@ -18,7 +18,7 @@ PACKAGES=(
     # What the tests compare with and look through.
     cryptsetup-bin openssl python3-cryptography gdb procps
     # A TPM in software.
-    swtpm tpm2-tools libtss2-dev
+    swtpm tpm2-tools
 )
 TESTBED=target/testbed
 # In the order in which the guest needs them: the disks, then the power button.
