@@ -3,7 +3,7 @@
 use cadenas_api::{Problem, ProblemCode, chain};
 use cadenas_hypervisor::{DomainSummary, PowerState};
 use cadenas_keys::VmId;
-use cadenas_vmhome::{HomeError, VmHome};
+use cadenas_vmhome::{DescriptorError, HomeError, VmHome};
 
 use crate::{
     inventory::Entry,
@@ -77,6 +77,19 @@ fn no_such_vm(vm: VmId) -> Problem {
 
 /// The problem of a home that cannot be read.
 pub(crate) fn unreadable(entry: &Entry, error: &HomeError) -> Problem {
-    Problem::new(ProblemCode::HomeUnfit, format!("the home of VM {} cannot be used: {}", entry.name, chain(error)))
-        .next("bring its datastore back, or drop the VM from the inventory with `cadenas vm unregister`")
+    let (name, home) = (&entry.name, entry.home.display());
+    let unfit = |detail| Problem::new(ProblemCode::HomeUnfit, detail);
+    match error {
+        HomeError::Missing(_) | HomeError::NoDescriptor(_) => {
+            unfit(format!("the home of VM {name} is gone: no descriptor of this VM is at {home}"))
+                .next("bring its datastore back, or drop the VM from the inventory with `cadenas vm unregister`")
+        }
+        HomeError::Descriptor { source: DescriptorError::UnknownVersion(_), .. } => {
+            unfit(format!("VM {name} cannot be used here: {}", chain(error))).next("nothing was started or changed")
+        }
+        HomeError::Descriptor { .. } => unfit(format!("VM {name} cannot be used: {}", chain(error)))
+            .next("nothing was started or changed; bring the VM home back from a copy that you trust"),
+        _ => unfit(format!("the home of VM {name} cannot be used: {}", chain(error)))
+            .next("see to its datastore, or drop the VM from the inventory with `cadenas vm unregister`"),
+    }
 }

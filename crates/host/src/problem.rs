@@ -93,6 +93,7 @@ pub(crate) fn from_recrypt(error: &RecryptError) -> Problem {
                 .next("restore the provider of the VM's present key: `cadenas provider restore FILE.p12`")
         }
         RecryptError::Key { .. } => tampered(error),
+        RecryptError::Unlock(unlock) => from_unlock(unlock),
         RecryptError::File(_) => problem(ProblemCode::DatastoreFailed, error),
     }
 }
@@ -100,10 +101,19 @@ pub(crate) fn from_recrypt(error: &RecryptError) -> Problem {
 pub(crate) fn from_transition(error: &TransitionError) -> Problem {
     match error {
         TransitionError::Refused(refusal) => from_refusal(refusal),
-        TransitionError::Undone { cause, .. } => Problem::new(code_of_cause(cause), chain(error)),
+        TransitionError::Undone { cause, .. } => undone(code_of_cause(cause), error),
         TransitionError::NotUndone { .. } | TransitionError::Unfinished { .. } => {
             problem(ProblemCode::NeedsRepair, error).next("it is tried again by itself every minute")
         }
+    }
+}
+
+fn undone(code: ProblemCode, error: Error<'_>) -> Problem {
+    match code {
+        ProblemCode::DatastoreFailed => {
+            problem(code, error).next("nothing is lost; mend or clear the datastore, then ask for it again")
+        }
+        _ => problem(code, error),
     }
 }
 

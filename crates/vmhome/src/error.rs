@@ -1,6 +1,6 @@
 //! What stops a transition: before the first byte, midway, or after its commit.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 use cadenas_image::ImageError;
 use cadenas_keys::KeyMissing;
@@ -34,7 +34,7 @@ pub enum TransitionError {
         cause: Box<Cause>,
     },
     /// It failed midway, and then undoing it failed as well. The VM is as it was; a repair removes what was made.
-    #[error("the {transition} of VM {name} failed ({cause}), and what it had made could not be removed; repair it")]
+    #[error("the {transition} of VM {name} failed ({}), and what it had made could not be removed yet", with_causes(.cause))]
     NotUndone {
         /// Which.
         transition: Transition,
@@ -47,7 +47,7 @@ pub enum TransitionError {
         source: Box<RepairError>,
     },
     /// It was committed, and what comes after could not be done. A repair does that.
-    #[error("the {transition} of VM {name} is done, but what it leaves is not cleared yet; repair it")]
+    #[error("the {transition} of VM {name} is done, but what it leaves is not cleared yet")]
     Unfinished {
         /// Which.
         transition: Transition,
@@ -121,7 +121,7 @@ pub enum Refusal {
         folder: PathBuf,
     },
     /// Too little room.
-    #[error("{} has {free} bytes free, and up to {needed} are needed; make room or name another place", .folder.display())]
+    #[error("{} has {} free, and up to {} are needed; make room or name another place", .folder.display(), Size(*.free), Size(*.needed))]
     NoSpace {
         /// A folder on the file system that is too full.
         folder: PathBuf,
@@ -240,6 +240,52 @@ impl Cause {
         move |source| match source {
             ImageError::Cancelled => Self::Cancelled,
             source => Self::Copy { target: target.to_owned(), source },
+        }
+    }
+}
+
+/// An error and its causes on one line, for a message that has another cause of its own.
+fn with_causes(error: &Cause) -> String {
+    let errors = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    errors.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Bytes as people read them: `1.5 GiB`.
+struct Size(u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+        let mut tenths = u128::from(self.0) * 10;
+        if self.0 < 1024 {
+            return write!(f, "{} bytes", self.0);
+        }
+        let mut unit = "";
+        for next in UNITS {
+            if tenths < 10 * 1024 {
+                break;
+            }
+            (tenths, unit) = (tenths / 1024, next);
+        }
+        write!(f, "{}.{} {unit}", tenths / 10, tenths % 10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_told_in_the_largest_unit_that_fits() {
+        for (bytes, words) in [
+            (0, "0 bytes"),
+            (1023, "1023 bytes"),
+            (1024, "1.0 KiB"),
+            (287_309_824, "274.0 MiB"),
+            (1610 << 20, "1.5 GiB"),
+            (u64::MAX, "15.9 EiB"),
+        ] {
+            assert_eq!(Size(bytes).to_string(), words);
         }
     }
 }

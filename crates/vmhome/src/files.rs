@@ -180,7 +180,7 @@ pub(crate) fn write_staged(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 /// Removes a file (a link itself, not what it points to). One that is not there is fine.
 pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
     match fs::remove_file(path) {
-        Err(error) if !is_absent(&error) => Err(FileError::on("removing", path)(error)),
+        Err(error) if !was_absent(&error, path) => Err(FileError::on("removing", path)(error)),
         _ => Ok(()),
     }
 }
@@ -189,10 +189,15 @@ pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
 pub(crate) fn remove_empty_folder(path: &Path) -> Result<bool, FileError> {
     match fs::remove_dir(path) {
         Ok(()) => Ok(true),
-        Err(error) if is_absent(&error) => Ok(true),
+        Err(error) if was_absent(&error, path) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
         Err(error) => Err(FileError::on("removing", path)(error)),
     }
+}
+
+/// Whether there was nothing to remove. A read-only file system complains before it looks.
+fn was_absent(error: &io::Error, path: &Path) -> bool {
+    is_absent(error) || (error.kind() == io::ErrorKind::ReadOnlyFilesystem && matches!(exists(path), Ok(false)))
 }
 
 /// Renames within a folder, over what is there.

@@ -10,6 +10,7 @@ use cadenas_keys::{KeyId, KeyRing, KeySafe, KeySafeEntry, ProviderId, UnwrapErro
 use crate::{
     descriptor::{self, HomeError},
     files::{self, FileError},
+    home::{UnlockError, VmHome},
     locks::{ClaimError, claim_home},
     steps::{Step, Steps},
 };
@@ -41,6 +42,9 @@ pub enum RecryptError {
         #[source]
         source: UnwrapError,
     },
+    /// The header or the configuration is not what was sealed.
+    #[error(transparent)]
+    Unlock(#[from] UnlockError),
     /// The descriptor could not be replaced.
     #[error(transparent)]
     File(#[from] FileError),
@@ -58,15 +62,17 @@ pub fn recrypt(
     let claimed = claim_home(&folder)?;
     let path = folder.join(&file);
     let old = descriptor::read(&path)?.ok_or_else(|| HomeError::Missing(path.clone()))?;
+    let vm = old.header().vm;
+    let failed = |source| RecryptError::Key { vm, source };
+    let rewrap = |entry: &KeySafeEntry| keyring.rewrap(vm, entry, provider, key);
+    let entries: Vec<_> = old.key_safe().entries().iter().map(rewrap).collect::<Result<_, _>>().map_err(failed)?;
+    // Every entry has opened by now. A header that was changed must not come out of this as if it were good.
+    VmHome::in_folder(folder.clone(), file.clone(), old.clone()).configuration(keyring)?;
     if old.key_safe().keys_used().iter().eq([&(provider, key)]) {
         // Whoever hears this may remove the old key: an interrupted recrypt's rename must last.
         claimed.sync()?;
         return Ok(Recrypted::AlreadySo);
     }
-    let vm = old.header().vm;
-    let failed = |source| RecryptError::Key { vm, source };
-    let rewrap = |entry: &KeySafeEntry| keyring.rewrap(vm, entry, provider, key);
-    let entries: Vec<_> = old.key_safe().entries().iter().map(rewrap).collect::<Result<_, _>>().map_err(failed)?;
     let key_safe = KeySafe::new(entries).expect("as many objects as before, each once");
     let new = old.with_key_safe(key_safe).expect("the same objects as before");
     let staged = folder.join(file.staged());
