@@ -9,7 +9,7 @@ use std::{
 
 use cadenas_e2e::{BACKUP_PASSWORD, Cadenas, DiskFormat, Guest, PrivateLibvirt, files_with, try_run};
 
-const BOOT: Duration = Duration::from_secs(120);
+const BOOT: Duration = Duration::from_mins(2);
 
 fn main() {
     let began = Instant::now();
