@@ -3,9 +3,9 @@
 //! One small file is written and renamed; no disk is touched. The old descriptor is whole until the rename and the new one
 //! from it on, so that no journal is needed: what a crash leaves is the hidden staged file, which the next writer replaces.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use cadenas_keys::{KeyId, KeyRing, KeySafe, KeySafeEntry, ProviderId, UnwrapError, VmId};
+use cadenas_keys::{KeyId, KeyRing, KeySafe, KeySafeEntry, ProviderId, UnwrapError};
 
 use crate::{
     descriptor::{self, HomeError},
@@ -34,10 +34,10 @@ pub enum RecryptError {
     #[error(transparent)]
     Claim(#[from] ClaimError),
     /// The old or the new key is missing, or an entry is not authentic.
-    #[error("the key safe of VM {vm} cannot be wrapped anew")]
+    #[error("the key safe in {} cannot be wrapped anew", .descriptor.display())]
     Key {
-        /// The VM.
-        vm: VmId,
+        /// The descriptor.
+        descriptor: PathBuf,
         /// Why.
         #[source]
         source: UnwrapError,
@@ -63,7 +63,7 @@ pub fn recrypt(
     let path = folder.join(&file);
     let old = descriptor::read(&path)?.ok_or_else(|| HomeError::Missing(path.clone()))?;
     let vm = old.header().vm;
-    let failed = |source| RecryptError::Key { vm, source };
+    let failed = |source| RecryptError::Key { descriptor: path.clone(), source };
     let rewrap = |entry: &KeySafeEntry| keyring.rewrap(vm, entry, provider, key);
     let entries: Vec<_> = old.key_safe().entries().iter().map(rewrap).collect::<Result<_, _>>().map_err(failed)?;
     // Every entry has opened by now. A header that was changed must not come out of this as if it were good.
