@@ -18,15 +18,17 @@ demo: guest    ## Encrypt a real VM, start it, change its key while it runs
 	cargo build --release --locked -p cadenas-cli -p cadenas-e2e
 	CADENAS_BIN=$(CURDIR)/target/release/cadenas target/release/demo
 
-test: setup    ## Every test, the real ones included
+test:          ## Every test, the real ones included
+	@e2e/setup.sh cargo-nextest
 	cargo nextest run --workspace --locked --no-fail-fast $(FEATURES)
 
-lint: setup    ## Format, clippy, licences and advisories
+lint:          ## Format, clippy, licences and advisories
+	@e2e/setup.sh cargo-deny
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked $(FEATURES) -- -D warnings
 	cargo deny --offline check licenses bans sources
 
-bench: setup   ## Speeds as ratios to a peer in the same run
+bench: guest   ## Speeds as ratios to a peer in the same run
 	cargo build --release --locked -p cadenas-cli
 	cargo bench --locked -p cadenas-image --bench convert
 	CADENAS_BIN=$(CURDIR)/target/release/cadenas cargo bench --locked -p cadenas-e2e --bench recrypt

@@ -3,8 +3,9 @@
 # initrd in target/testbed. What is there already is left alone. No service is installed or started: `libvirt-daemon` is
 # only the program, which the tests run by themselves.
 #
-#   e2e/setup.sh           everything
-#   e2e/setup.sh guest     without the cargo tools, which only the linters and the tests use
+#   e2e/setup.sh                 everything
+#   e2e/setup.sh guest           without the cargo tools, which only the linters and the tests use
+#   e2e/setup.sh cargo-nextest   with that one alone
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,7 +28,11 @@ MODULES=(virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_p
 main() {
     install_packages
     prepare_guest
-    [ "${1:-}" = guest ] || install_cargo_tools
+    case ${1:-all} in
+        all) install_cargo_tools cargo-nextest cargo-deny ;;
+        guest) ;;
+        *) install_cargo_tools "$@" ;;
+    esac
 }
 
 install_packages() {
@@ -114,9 +119,9 @@ build_initrd() {
 }
 
 # Built without optimisation: that is minutes faster, and they have little to do.
-install_cargo_tools() {
+install_cargo_tools() { # TOOL...
     local tool
-    for tool in cargo-nextest cargo-deny; do
+    for tool; do
         command -v "$tool" > /dev/null || [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/$tool" ] || {
             echo "setup: installing $tool"
             CARGO_PROFILE_DEV_DEBUG=0 quietly cargo install --locked --profile dev "$tool"
