@@ -9,7 +9,9 @@ use std::{
 };
 
 use cadenas_api::API_PREFIX;
-use cadenas_e2e::{BOOT, Cadenas, CadenasOptions, DiskFormat, Finished, Guest, World, eventually, passphrases_in, run};
+use cadenas_e2e::{
+    BOOT, Cadenas, CadenasOptions, DiskFormat, Finished, Guest, World, eventually, passphrases_in, run, text,
+};
 use cadenas_keys::{Backup, Kdk, KeyRing, KeySafeEntry, VmId};
 use cadenas_secret::{SecretBytes, hkdf};
 use cadenas_vmhome::VmHome;
@@ -161,7 +163,7 @@ impl Life {
     fn failures(&mut self) {
         let (p12, out) = (self.p12(), self.folder.path().join("nothing").display().to_string());
         let home = self.world.home("web01").display().to_string();
-        let disk = self.world.home("web01").join("vda.qcow2").display().to_string();
+        let disk = text(&self.world.vm("web01")["disks"][0]["source"]);
         let cut = self.folder.path().join("cut.p12").display().to_string();
         fs::write(&cut, &fs::read(&p12).expect("our backup")[..500]).expect("our folder");
         let wrong = self.wrong_password.clone();
@@ -175,8 +177,9 @@ impl Life {
                 self.fails(&[&args[..], &["--password-file", "-", "-o", format]].concat(), &wrong);
             }
             self.fails(&["disk", "check", &disk, "--passphrase-file", "-", "-o", format], &wrong);
-            let backup = ["provider", "backup", "nobody", "--out", &out, "--password-file", "-", "-o", format];
-            self.fails(&backup, &wrong);
+            // No password of a PKCS#12 file.
+            let backup = ["provider", "backup", PROVIDER, "--out", &out, "--password-file", "-", "-o", format];
+            self.fails(&backup, &format!("{wrong}\u{1f511}"));
         }
         self.ask_badly("/providers:restore", &format!(r#"{{"p12": 5, "password": "{wrong}"}}"#));
         self.ask_badly("/providers:restore", &format!(r#"{{"p12": "", "{wrong}": "", "password": "{wrong}"#));
@@ -273,21 +276,22 @@ impl Life {
         command.args(args).env("CADENAS_SOCKET", self.world.cadenas.socket());
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = piped.spawn().expect("the program");
-        let mut seen_or_ended = || {
-            let ended = child.try_wait().expect("our own child").is_some();
-            (ended || self.watch.seen().ran(args)).then_some(())
-        };
+        let seen = || self.watch.seen().ran(args);
+        let mut seen_or_ended = || (seen() || child.try_wait().expect("our own child").is_some()).then_some(());
         eventually(BOOT, &mut seen_or_ended, || format!("{args:?} was not seen running"));
-        // One that is refused for another reason does not read the password.
+        let was_seen = seen();
+        // One that has ended without it is told below.
         drop(child.stdin.take().expect("it is piped").write_all(password.as_bytes()));
         let output = child.wait_with_output().expect("our own child");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Finished {
+        let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let done = Finished {
             line: format!("{command:?}"),
             code: output.status.code(),
-            stdout: text(&output.stdout),
-            stderr: text(&output.stderr),
-        }
+            stdout: words(&output.stdout),
+            stderr: words(&output.stderr),
+        };
+        assert!(was_seen, "it did not wait for its password: {done}");
+        done
     }
 
     fn note(&mut self, done: Finished) -> Finished {
