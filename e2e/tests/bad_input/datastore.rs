@@ -10,7 +10,7 @@ use cadenas_e2e::{Guest, World, run, try_run};
 use tempfile::TempDir;
 
 use crate::{
-    midway::{interrupted, large_guest},
+    midway::{full_guest, interrupted, large_guest},
     state::{State, assert_plain_and_boots, assert_refusal, refused},
 };
 
@@ -92,10 +92,10 @@ impl Drop for Mount {
 #[test]
 fn too_little_space_is_told_before_the_first_byte() {
     let world = World::ready();
-    large_guest(&world);
-    let small = Mount::tmpfs(&world, "64m");
+    full_guest(&world, 32 << 20);
+    let small = Mount::tmpfs(&world, "40m");
     let at = small.path();
-    let words = [&at, "has 64.0 MiB free", "up to 274.0 MiB are needed", "make room"];
+    let words = [&at, "has 40.0 MiB free", "up to 50.0 MiB are needed", "make room"];
     refused(&world, &["vm", "encrypt", "web01", "--home", &small.home()], &words);
     let no_space = [&at, "has 0 bytes free", "are needed", "make room"];
 
@@ -123,7 +123,7 @@ fn a_datastore_that_fills_up_midway() {
     let mut filler = None;
     let encrypt = ["vm", "encrypt", "web01", "--home", &mount.home()];
     let ended = interrupted(&world, &encrypt, || filler = Some(mount.fill()));
-    assert_refusal(ended, &["web01", "undone", "vda", "No space left on device", "clear the datastore"]);
+    assert_refusal(&ended, &["web01", "undone", "vda", "No space left on device", "clear the datastore"]);
     fs::remove_file(filler.expect("it was written")).expect("our own file");
     before.assert_still(&world);
     assert_plain_and_boots(&world, &guest);
@@ -138,11 +138,13 @@ fn a_datastore_that_becomes_read_only_midway() {
     let encrypt = ["vm", "encrypt", "web01", "--home", &mount.home()];
     let ended = interrupted(&world, &encrypt, || mount.fail());
     // What it made cannot be removed before the datastore can be written again.
-    assert_refusal(ended, &["web01", "vda", "could not be removed yet", "Read-only file system", "every minute"]);
+    assert_refusal(&ended, &["web01", "vda", "could not be removed yet", "Read-only file system", "every minute"]);
     assert!(!world.vm("web01")["problem"].is_null(), "the VM shows that it waits");
     assert_eq!(world.padlock("web01"), "none");
     mount.mount_again();
     world.cadenas.restart();
+    // It listens at once, and answers when it has repaired.
+    assert!(world.vm("web01")["problem"].is_null());
     before.assert_still(&world);
     assert_plain_and_boots(&world, &guest);
 }
@@ -150,8 +152,8 @@ fn a_datastore_that_becomes_read_only_midway() {
 #[test]
 fn a_datastore_that_is_read_only_from_the_beginning() {
     let world = World::ready();
-    let guest = large_guest(&world);
-    let mount = Mount::tmpfs(&world, "512m");
+    let guest = full_guest(&world, 16 << 20);
+    let mount = Mount::tmpfs(&world, "64m");
     run("mount", ["-o", "remount,ro", &mount.path()]);
     let encrypt = ["vm", "encrypt", "web01", "--home", &mount.home()];
     refused(&world, &encrypt, &[&mount.home(), "Read-only file system"]);

@@ -29,7 +29,7 @@ fn every_command_that_needs_libvirt_says_so_and_the_others_work() {
         &["vm", "decrypt", "web02"],
         &["vm", "start", "web02"],
     ] {
-        assert_refusal(world.cadenas.try_cadenas(args), &["cannot reach libvirt", "systemctl status libvirtd"]);
+        assert_refusal(&world.cadenas.try_cadenas(args), &["cannot reach libvirt", "systemctl status libvirtd"]);
     }
     world.cadenas.cadenas(&["provider", "ls"]);
     world.cadenas.cadenas(&["task", "ls"]);
@@ -56,11 +56,11 @@ fn an_encryption_whose_libvirt_goes_midway_is_finished_when_it_is_back() {
     let world = World::ready();
     let guest = marked_large_guest(&world);
     let ended = interrupted(&world, &["vm", "encrypt", "web01"], || world.libvirt.stop());
-    assert_refusal(ended, &["web01", "is done, but", "undefining", "cannot reach libvirt", "every minute"]);
+    assert_refusal(&ended, &["web01", "is done, but", "undefining", "cannot reach libvirt", "every minute"]);
     assert!(guest.disk_path("vda").exists(), "nothing is removed while libvirt may still use it");
     world.libvirt.begin();
     assert!(!world.vm("web01")["problem"].is_null(), "the VM shows that it waits");
-    assert_refusal(world.cadenas.try_cadenas(&["vm", "start", "web01"]), &["web01", "not settled"]);
+    assert_refusal(&world.cadenas.try_cadenas(&["vm", "start", "web01"]), &["web01", "not settled"]);
 
     eventually(REPAIR, || is_settled(&world, "encrypted").then_some(()), || world.vm("web01").to_string());
     let events = || world.cadenas.cadenas(&["event", "ls"]);
@@ -77,7 +77,7 @@ fn a_decryption_whose_libvirt_goes_midway_is_finished_at_the_next_start() {
     let definition = world.libvirt.virsh(&["dumpxml", "web01", "--security-info"]);
     world.cadenas.cadenas(&["vm", "encrypt", "web01"]);
     let ended = interrupted(&world, &["vm", "decrypt", "web01"], || world.libvirt.stop());
-    assert_refusal(ended, &["web01", "is done, but", "defining", "cannot reach libvirt", "every minute"]);
+    assert_refusal(&ended, &["web01", "is done, but", "defining", "cannot reach libvirt", "every minute"]);
     world.libvirt.begin();
     world.cadenas.restart();
     assert!(is_settled(&world, "none"), "{}", world.vm("web01"));

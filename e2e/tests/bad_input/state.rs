@@ -81,14 +81,14 @@ pub(crate) fn refused(world: &World, args: &[&str], words: &[&str]) -> String {
 #[track_caller]
 pub(crate) fn refused_with(world: &World, args: &[&str], input: &str, words: &[&str]) -> String {
     let before = State::of(world);
-    let told = assert_refusal(world.cadenas.try_cadenas_with(args, input.as_bytes()), words);
+    let told = assert_refusal(&world.cadenas.try_cadenas_with(args, input.as_bytes()), words);
     before.assert_still(world);
     told
 }
 
 /// A refusal is short, has one of the exit codes for it, and these words.
 #[track_caller]
-pub(crate) fn assert_refusal(ended: Finished, words: &[&str]) -> String {
+pub(crate) fn assert_refusal(ended: &Finished, words: &[&str]) -> String {
     println!("{ended}");
     assert!(matches!(ended.code, Some(1 | 2)), "{ended}");
     // A verdict on a backup is a table.
