@@ -91,6 +91,21 @@ fn a_locked_vm_says_what_it_lacks_and_unlocks_when_it_comes() {
     assert!(VmHome::open(&bed.home()).expect("a home").unlock(&bed.keyring).is_ok());
 }
 
+#[test]
+fn a_changed_header_is_not_wrapped_anew_nor_told_to_be_in_order() {
+    let bed = Bed::small();
+    bed.encrypt();
+    let text = fs::read_to_string(bed.descriptor()).expect("read");
+    let changed = text.replacen("\"name\": \"web01\"", "\"name\": \"web02\"", 1);
+    assert_ne!(changed, text);
+    fs::write(bed.descriptor(), &changed).expect("written");
+    for key in [bed.key, bed.next_key] {
+        let error = recrypt(&bed.home(), &bed.keyring, bed.provider, key, &NoSteps).expect_err("changed");
+        assert!(matches!(error, RecryptError::Unlock(UnlockError::Configuration { .. })), "{error}");
+    }
+    assert_eq!(fs::read_to_string(bed.descriptor()).expect("read"), changed);
+}
+
 fn to(bed: &Bed, provider: ProviderId, key: KeyId) -> Recrypted {
     recrypt(&bed.home(), &bed.keyring, provider, key, &NoSteps).expect("recrypted")
 }
