@@ -42,7 +42,7 @@ pub trait Host: Send + Sync {
     /// The prerequisites on this host.
     async fn doctor(&self) -> Vec<Check>;
 
-    /// What happens on the host by itself from now on: VMs that stop, libvirt that goes and comes.
+    /// What happens on the host by itself from now on: VMs that start, stop and crash.
     fn events(&self) -> mpsc::UnboundedReceiver<HostEvent>;
 }
 
@@ -127,7 +127,7 @@ impl VmOperation {
 /// Something that happened on a host by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostEvent {
-    /// `vm.stopped`, `vm.rolled-back`, `vm.rolled-forward`, `vm.unlocked`, `vm.needs-repair`, `libvirt.lost`.
+    /// `vm.started`, `vm.stopped`, `vm.crashed`, `vm.rolled-back`, `vm.rolled-forward`, `vm.slots-erased`, `vm.needs-repair`.
     pub kind: &'static str,
     /// The VM concerned.
     pub vm: Option<VmId>,

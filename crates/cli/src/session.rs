@@ -63,10 +63,12 @@ impl Session {
         wait: WaitArgs,
     ) -> Result<Task, Failure> {
         let task = unless_interrupted(request, || Failure::StoppedAsking).await??;
-        if task.state.is_final() {
-            self.tell_end(&task)?;
-        } else if wait.detach {
+        let failed = task.state.is_final() && task.state != TaskState::Succeeded;
+        if wait.detach && !failed {
+            // Also of a task that has already succeeded: scripts read the ID.
             self.tell_id(&task)?;
+        } else if task.state.is_final() {
+            self.tell_end(&task)?;
         } else {
             return self.wait(task).await;
         }

@@ -11,7 +11,6 @@ use crate::{core::Core, events::Draft, providers};
 /// How often what waits is tried again.
 const PERIOD: Duration = Duration::from_mins(1);
 const NEEDS_REPAIR: &str = "vm.needs-repair";
-const LIBVIRT_LOST: &str = "libvirt.lost";
 
 /// What waits to be repaired, as it was last told; one repair at a time.
 #[derive(Debug, Default)]
@@ -77,7 +76,7 @@ fn note(waiting: &mut Waiting, told: &[HostEvent]) {
 }
 
 fn waits(event: &HostEvent) -> bool {
-    matches!(event.kind, NEEDS_REPAIR | LIBVIRT_LOST)
+    event.kind == NEEDS_REPAIR
 }
 
 #[cfg(test)]

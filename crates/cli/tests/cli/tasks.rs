@@ -43,6 +43,8 @@ fn a_task_can_be_left_alone() {
     }
     let printed = server.run(&["vm", "encrypt", "web01", "--detach", "-o", "json"]).ok();
     assert_eq!(serde_json::from_str::<Value>(&printed).expect("JSON"), running(1));
+    let quick = Server::that_says(ended("succeeded", &json!({ "outcome": outcome() })));
+    assert_eq!(quick.run(&["vm", "encrypt", "web01", "--detach"]).ok(), format!("{TASK}\n"), "one that has ended too");
 }
 
 #[test]

@@ -42,20 +42,20 @@ async fn a_vm_that_waits_is_repaired_later() {
 }
 
 #[tokio::test]
-async fn what_a_task_or_libvirt_left_is_repaired_later() {
+async fn what_a_task_or_the_host_left_is_repaired_later() {
     let rig = Rig::start().await;
     let vm = rig.host.add_vm("web01");
     rig.host.script(vm, Script::Fail(Problem::new(ProblemCode::NeedsRepair, "the datastore is full")));
     rig.client.verify_vm("web01").await.expect("a task");
     rig.host.will_repair("vm.rolled-back", vm, "undone");
     next_round().await;
-    rig.host.happens(&HostEvent { kind: "libvirt.lost", vm: None, message: "libvirt went away".to_owned() });
+    rig.host.happens(&HostEvent { kind: "vm.needs-repair", vm: None, message: "a record is damaged".to_owned() });
     let heard = cadenas_api::EventQuery { after: Some(2), limit: None, wait: Some(20) };
-    assert_eq!(rig.client.events(&heard).await.expect("events")[0].kind, "libvirt.lost");
+    assert_eq!(rig.client.events(&heard).await.expect("events")[0].kind, "vm.needs-repair");
     rig.host.will_repair("vm.unlocked", vm, "open again");
     next_round().await;
     let kinds = rig.event_kinds().await;
-    assert_eq!(kinds, ["vm.verify-failed", "vm.rolled-back", "libvirt.lost", "vm.unlocked"]);
+    assert_eq!(kinds, ["vm.verify-failed", "vm.rolled-back", "vm.needs-repair", "vm.unlocked"]);
 }
 
 /// Lets the server's timers come up at once, and then gives it time to do what they ask for.
