@@ -74,7 +74,13 @@ fn spawn(terminal: &str, args: &[&str], prepare: impl FnOnce(&mut Command)) -> C
     let side = || File::options().read(true).write(true).open(terminal).expect("the terminal opens");
     let like = cadenas();
     let mut command = Command::new("setsid");
-    command.arg("--ctty").arg(like.get_program()).args(args).env_remove("CADENAS_SOCKET").env("LC_ALL", "C.UTF-8");
+    command
+        .arg("--ctty")
+        .arg(like.get_program())
+        .args(args)
+        .env_remove("CADENAS_SOCKET")
+        .env("LC_ALL", "C.UTF-8")
+        .env("TERM", "xterm");
     command.stdin(side()).stdout(side()).stderr(side());
     prepare(&mut command);
     command.spawn().expect("setsid starts")
