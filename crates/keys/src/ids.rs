@@ -223,8 +223,9 @@ fn canonical_uuid(text: &str) -> Option<Uuid> {
     (*uuid.hyphenated().encode_lower(&mut buffer) == *text).then_some(uuid)
 }
 
-/// Hostile text in an error message is cut, so that the message stays readable.
-fn shortened(text: &str) -> String {
+/// Hostile text for an error message, cut so that the message stays readable.
+#[must_use]
+pub fn shortened(text: &str) -> String {
     const SHOWN: usize = 80;
     let mut shown: String = text.chars().take(SHOWN).collect();
     if shown.len() < text.len() {

@@ -24,7 +24,7 @@ pub use backup::{
     UnusablePassword, WriteBackupError,
 };
 pub use dek::{Dek, NotAuthentic, Sealed};
-pub use ids::{Fingerprint, KeyId, NotAFingerprint, NotAnId, NotAnObjectName, ObjectName, ProviderId, VmId};
+pub use ids::{Fingerprint, KeyId, NotAFingerprint, NotAnId, NotAnObjectName, ObjectName, ProviderId, VmId, shortened};
 pub use kdk::{KDK_BYTES, Kdk, NotAKdk};
 pub use keyring::{DifferentKey, Inserted, KeyMissing, KeyRing, Removed, UnwrapError};
 pub use keysafe::{Algorithm, DuplicateObject, KeySafe, KeySafeEntry};

@@ -4,6 +4,7 @@
 
 use std::{fmt, path::Path, str::FromStr};
 
+use cadenas_keys::shortened;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// A VM's name as its home uses it: the descriptor is called after it.
@@ -135,16 +136,6 @@ macro_rules! text {
 
 text!(VmName);
 text!(FileName);
-
-/// Hostile text in an error message is cut, so that the message stays readable.
-fn shortened(text: &str) -> String {
-    const SHOWN: usize = 80;
-    let mut shown: String = text.chars().take(SHOWN).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
-    }
-    shown
-}
 
 #[cfg(test)]
 mod tests {
