@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cadenas_image::{Access, File, NewKey, NoProgress, Target, convert, open_source};
+use cadenas_image::{Access, File, NewKey, NoProgress, Target, Tuning, convert, open_source};
 use cadenas_secret::{SecretBytes, random};
 use divan::{Bencher, counter::BytesCount};
 use uuid::Uuid;
@@ -105,7 +105,8 @@ fn ours(from: &Path, to: &Path, target: Target) {
     let rounds = NonZeroU32::new(1000).expect("not zero");
     let key = NewKey { passphrase: &passphrase, rounds, uuid: Uuid::new_v4() };
     let dst = File::create_new(to).expect("created");
-    convert(&src, &dst, &target, target.is_encrypted().then_some(key), &NoProgress).expect("converted");
+    convert(&src, &dst, &target, target.is_encrypted().then_some(key), &Tuning::default(), &NoProgress)
+        .expect("converted");
 }
 
 fn qemu_img(options: &[&str], from: &Path, to: &Path) {

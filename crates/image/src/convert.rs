@@ -5,7 +5,7 @@ use std::ops::Range;
 use cadenas_luks::{FormatOptions, Header, Layout, MIN_ROUNDS, SECTOR_BYTES, SectorCipher, SlotIndex, VolumeKey};
 
 use crate::{
-    ImageError, ImageInfo, NewKey, Progress, Source, Storage, Target,
+    ImageError, ImageInfo, NewKey, Progress, Source, Storage, Target, Tuning,
     engine::{self, Piece, Stages, Write},
     format::qcow2::{
         build::{Plot, Tables},
@@ -29,6 +29,7 @@ pub fn convert(
     dst: &dyn Storage,
     target: &Target,
     key: Option<NewKey<'_>>,
+    tuning: &Tuning,
     progress: &dyn Progress,
 ) -> Result<ImageInfo, ImageError> {
     if target.is_encrypted() != key.is_some() {
@@ -38,6 +39,7 @@ pub fn convert(
         return Err(ImageError::NotEmpty { image: dst.name() });
     }
     let destination = Destination::new(src, dst, target, key.as_ref())?;
+    let _ = tuning;
     progress.begin(src.info().virtual_size);
     destination.fill(src, progress)?;
     inspect_as(dst, target.format())

@@ -10,6 +10,7 @@ mod convert;
 mod engine;
 mod error;
 mod format;
+pub mod in_place;
 mod inspect;
 mod plan;
 mod progress;
@@ -18,6 +19,7 @@ pub mod slots;
 mod source;
 pub mod storage;
 mod target;
+mod tuning;
 
 pub use cadenas_luks::SlotIndex;
 
@@ -35,3 +37,4 @@ pub use storage::{
     lock::{ImageLock, LockError, Locking},
 };
 pub use target::{NewKey, Target, space_needed};
+pub use tuning::Tuning;

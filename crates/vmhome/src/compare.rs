@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use cadenas_image::{ImageError, Progress, Source, Storage, Target, convert};
+use cadenas_image::{ImageError, Progress, Source, Storage, Target, Tuning, convert};
 use cadenas_luks::SECTOR_BYTES;
 use cadenas_secret::digest;
 
@@ -31,7 +31,7 @@ pub(crate) fn same_data(one: &Source<'_>, other: &Source<'_>, progress: &dyn Pro
 
 fn digest_of(source: &Source<'_>, progress: &dyn Progress) -> Result<u128, ImageError> {
     let digest = DiskDigest::default();
-    convert(source, &digest, &Target::Raw { len: None }, None, progress)?;
+    convert(source, &digest, &Target::Raw { len: None }, None, &Tuning::default(), progress)?;
     Ok(digest.sum())
 }
 

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cadenas_image::{Access, File, Source, Target, convert, open_source_as, space_needed, usage};
+use cadenas_image::{Access, File, Source, Target, Tuning, convert, open_source_as, space_needed, usage};
 
 use crate::{
     compare::same_data,
@@ -118,7 +118,8 @@ fn stage(run: &mut Run<'_>, unlocked: &Unlocked, sources: &[(Source<'_>, Target)
     for ((disk, (source, into)), placement) in unlocked.disks.iter().zip(sources).zip(&placements) {
         let file = File::create_new(&placement.staged).map_err(Cause::copy(&disk.entry.target))?;
         run.claims.image(&file).map_err(ClaimError::from)?;
-        convert(source, &file, into, None, &Part(run.context.progress)).map_err(Cause::copy(&disk.entry.target))?;
+        convert(source, &file, into, None, &Tuning::default(), &Part(run.context.progress))
+            .map_err(Cause::copy(&disk.entry.target))?;
         run.reached(run.phases().disk_staged);
     }
     for ((disk, (source, into)), placement) in unlocked.disks.iter().zip(sources).zip(&placements) {

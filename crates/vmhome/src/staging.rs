@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cadenas_image::{Access, File, NewKey, Progress, Source, Target, convert};
+use cadenas_image::{Access, File, NewKey, Progress, Source, Target, Tuning, convert};
 use cadenas_keys::{Dek, KeyId, KeySafe, ObjectName, ProviderId, VmId};
 use cadenas_luks::MIN_ROUNDS;
 use uuid::Uuid;
@@ -89,7 +89,7 @@ fn write_disk(run: &Run<'_>, disk: &NewDisk<'_>) -> Result<Made, Cause> {
     let file = File::create_new(&run.record.home.join(&disk.file)).map_err(copy_failed())?;
     // A DEK is 256 random bits: more rounds would only make starting slower.
     let key = NewKey { passphrase: &dek.luks_passphrase(), rounds: MIN_ROUNDS, uuid: random_uuid() };
-    let info = convert(&disk.source, &file, &disk.into, Some(key), &Part(run.context.progress));
+    let info = convert(&disk.source, &file, &disk.into, Some(key), &Tuning::default(), &Part(run.context.progress));
     let info = info.map_err(copy_failed())?;
     let must_say = MustSay::of(&info).ok_or_else(|| Cause::CopyDiffers { target: disk.target.clone() })?;
     Ok(Made { dek, object, must_say })

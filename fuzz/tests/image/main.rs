@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bolero::{ValueGenerator, produce};
 use cadenas_fuzz::{Edit, edited, edits, in_time};
-use cadenas_image::{ImageError, NoProgress, Source, Target, check, convert, inspect, open_source, sample};
+use cadenas_image::{ImageError, NoProgress, Source, Target, Tuning, check, convert, inspect, open_source, sample};
 use cadenas_secret::SecretBytes;
 use memory::Memory;
 
@@ -98,6 +98,6 @@ fn raw_of(image: &Memory, passphrase: Option<&SecretBytes>) -> Result<Vec<u8>, I
 /// Leaves out disks that memory cannot hold.
 fn written(source: &Source<'_>, target: Target) -> Result<Vec<u8>, ImageError> {
     let out = Memory::of(Vec::new());
-    convert(source, &out, &target, None, &NoProgress)?;
+    convert(source, &out, &target, None, &Tuning::default(), &NoProgress)?;
     Ok(out.into_bytes())
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use cadenas_image::{NewKey, NoProgress, Target, convert, open_source};
+use cadenas_image::{NewKey, NoProgress, Target, Tuning, convert, open_source};
 use cadenas_luks::MIN_ROUNDS;
 use cadenas_secret::SecretBytes;
 use uuid::Uuid;
@@ -35,7 +35,7 @@ pub(crate) fn encrypted(target: Target) -> Vec<u8> {
     let (plain, image) = (Memory::of(disk()), Memory::of(Vec::new()));
     let source = open_source(&plain, None).expect("a raw image");
     let key = NewKey { passphrase: &passphrase(), rounds: MIN_ROUNDS, uuid: Uuid::new_v4() };
-    convert(&source, &image, &target, Some(key), &NoProgress).expect("a valid image");
+    convert(&source, &image, &target, Some(key), &Tuning::default(), &NoProgress).expect("a valid image");
     image.into_bytes()
 }
 

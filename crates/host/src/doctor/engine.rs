@@ -10,7 +10,7 @@ use std::{
 
 use cadenas_api::{Check, chain};
 use cadenas_hypervisor::Hypervisor;
-use cadenas_image::{File, NewKey, NoProgress, Target, convert, open_source};
+use cadenas_image::{File, NewKey, NoProgress, Target, Tuning, convert, open_source};
 use cadenas_luks::MIN_ROUNDS;
 use cadenas_secret::SecretBytes;
 use uuid::Uuid;
@@ -87,7 +87,9 @@ fn make_image(folder: &Path) -> Result<(), String> {
     let rounds: NonZeroU32 = MIN_ROUNDS;
     let key = NewKey { passphrase: &passphrase, rounds, uuid: Uuid::new_v4() };
     let target = Target::Qcow2Luks { cluster_size: 65536 };
-    convert(&source, &image, &target, Some(key), &NoProgress).map(drop).map_err(|error| text(&error))
+    convert(&source, &image, &target, Some(key), &Tuning::default(), &NoProgress)
+        .map(drop)
+        .map_err(|error| text(&error))
 }
 
 fn open_with_qemu(folder: &Path) -> Result<(), String> {

@@ -8,7 +8,7 @@ use std::{
     process::{Command, Output},
 };
 
-use cadenas_image::{Access, File, ImageInfo, NewKey, NoProgress, Target, convert, open_source};
+use cadenas_image::{Access, File, ImageInfo, NewKey, NoProgress, Target, Tuning, convert, open_source};
 use cadenas_secret::SecretBytes;
 use uuid::Uuid;
 
@@ -64,7 +64,8 @@ impl Bench {
         let src = open_source(&src, encrypted.then_some(&passphrase)).expect("opened");
         let dst = File::create_new(to).expect("created");
         let key = NewKey { passphrase: &passphrase, rounds: rounds(), uuid: Uuid::new_v4() };
-        convert(&src, &dst, &target, target.is_encrypted().then_some(key), &NoProgress).expect("converted")
+        convert(&src, &dst, &target, target.is_encrypted().then_some(key), &Tuning::default(), &NoProgress)
+            .expect("converted")
     }
 
     /// Converts an encrypted image to raw with QEMU and compares it with the disk it was made of.

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cadenas_image::{
-    Format, ImageError, ImageInfo, NewKey, NoProgress, Progress, Storage, Target, check, convert, inspect, open_source,
-    slots,
+    Format, ImageError, ImageInfo, NewKey, NoProgress, Progress, Storage, Target, Tuning, check, convert, inspect,
+    open_source, slots,
     storage::testing::{Countdown, Crash, Memory},
 };
 use uuid::Uuid;
@@ -98,16 +98,25 @@ fn a_key_where_none_belongs_and_none_where_one_does_are_refused() {
     let disk = Memory::from_bytes(vec![1; 512]);
     let source = open_source(&disk, None).expect("opened");
     let key = NewKey { passphrase: &passphrase(), rounds: rounds(), uuid: Uuid::new_v4() };
-    let refused = convert(&source, &Memory::new(), &Target::Luks, None, &NoProgress);
+    let refused = convert(&source, &Memory::new(), &Target::Luks, None, &Tuning::default(), &NoProgress);
     assert!(matches!(refused, Err(ImageError::KeyForTarget { needed: true })));
-    let refused = convert(&source, &Memory::new(), &Target::Raw { len: None }, Some(key), &NoProgress);
+    let refused =
+        convert(&source, &Memory::new(), &Target::Raw { len: None }, Some(key), &Tuning::default(), &NoProgress);
     assert!(matches!(refused, Err(ImageError::KeyForTarget { needed: false })));
     for bytes in [0, 256, 1000, 4 << 20] {
-        let refused = convert(&source, &Memory::new(), &Target::Qcow2 { cluster_size: bytes }, None, &NoProgress);
+        let refused = convert(
+            &source,
+            &Memory::new(),
+            &Target::Qcow2 { cluster_size: bytes },
+            None,
+            &Tuning::default(),
+            &NoProgress,
+        );
         assert!(matches!(refused, Err(ImageError::ClusterSize { .. })));
     }
     for len in [0, 513, 1 << 40] {
-        let refused = convert(&source, &Memory::new(), &Target::Raw { len: Some(len) }, None, &NoProgress);
+        let refused =
+            convert(&source, &Memory::new(), &Target::Raw { len: Some(len) }, None, &Tuning::default(), &NoProgress);
         assert!(matches!(refused, Err(ImageError::LengthMismatch { .. })));
     }
 }
@@ -147,11 +156,11 @@ fn progress_adds_up_and_cancelling_stops() {
     disk.write_at(3 << 20, &noise(3, 30 << 20)).expect("in memory");
     let source = open_source(&disk, None).expect("opened");
     let (target, all) = (Target::Qcow2 { cluster_size: 64 << 10 }, Watch { stop_at: u64::MAX, ..Watch::default() });
-    convert(&source, &Memory::new(), &target, None, &all).expect("converted");
+    convert(&source, &Memory::new(), &target, None, &Tuning::default(), &all).expect("converted");
     assert_eq!(all.total.load(Ordering::SeqCst), 40 << 20);
     assert_eq!(all.done.load(Ordering::SeqCst), 40 << 20);
     let (dst, some) = (Memory::new(), Watch { stop_at: 5 << 20, ..Watch::default() });
-    assert!(matches!(convert(&source, &dst, &target, None, &some), Err(ImageError::Cancelled)));
+    assert!(matches!(convert(&source, &dst, &target, None, &Tuning::default(), &some), Err(ImageError::Cancelled)));
     assert!(some.done.load(Ordering::SeqCst) < 40 << 20);
     assert_not_half_made(&dst, &target, &disk);
 }
@@ -161,7 +170,7 @@ fn convert_to(src: &dyn Storage, dst: &dyn Storage, target: &Target) -> Result<I
     let key = NewKey { passphrase: &passphrase, rounds: rounds(), uuid: Uuid::new_v4() };
     let encrypted = inspect(src)?.encryption.is_some();
     let source = open_source(src, encrypted.then_some(&passphrase))?;
-    convert(&source, dst, target, target.is_encrypted().then_some(key), &NoProgress)
+    convert(&source, dst, target, target.is_encrypted().then_some(key), &Tuning::default(), &NoProgress)
 }
 
 fn image(target: &Target) -> Memory {

@@ -1,7 +1,7 @@
 //! Forged and damaged images: refused, or read as what they say, but never a panic, a hang or memory without end.
 
 use cadenas_image::{
-    ImageError, NewKey, NoProgress, Storage, Target, check, convert, inspect, open_source, sample,
+    ImageError, NewKey, NoProgress, Storage, Target, Tuning, check, convert, inspect, open_source, sample,
     storage::testing::{BitFlip, Memory},
 };
 use proptest::prelude::*;
@@ -147,7 +147,7 @@ fn try_headers(image: Vec<u8>, flips: Vec<(u64, u8)>) {
 
 fn convert_back(image: &dyn Storage) -> Result<Vec<u8>, ImageError> {
     let back = Memory::new();
-    convert(&open_source(image, None)?, &back, &Target::Raw { len: None }, None, &NoProgress)?;
+    convert(&open_source(image, None)?, &back, &Target::Raw { len: None }, None, &Tuning::default(), &NoProgress)?;
     Ok(back.to_bytes())
 }
 
@@ -155,7 +155,8 @@ fn qcow2(target: &Target) -> Vec<u8> {
     let (disk, image) = (Memory::from_bytes(noise(5, 9_000)), Memory::new());
     let key = NewKey { passphrase: &passphrase(), rounds: rounds(), uuid: Uuid::new_v4() };
     let source = open_source(&disk, None).expect("plain");
-    convert(&source, &image, target, target.is_encrypted().then_some(key), &NoProgress).expect("converted");
+    convert(&source, &image, target, target.is_encrypted().then_some(key), &Tuning::default(), &NoProgress)
+        .expect("converted");
     image.to_bytes()
 }
 

@@ -1,7 +1,7 @@
 //! Whatever the disk: what goes in comes out.
 
 use cadenas_image::{
-    ImageInfo, NewKey, NoProgress, Storage, Target, check, convert, inspect, open_source, space_needed,
+    ImageInfo, NewKey, NoProgress, Storage, Target, Tuning, check, convert, inspect, open_source, space_needed,
     storage::testing::Memory, usage,
 };
 use proptest::prelude::*;
@@ -67,7 +67,8 @@ fn convert_to(src: &Memory, dst: &Memory, target: &Target) -> ImageInfo {
     let key = NewKey { passphrase: &passphrase, rounds: rounds(), uuid: Uuid::new_v4() };
     let encrypted = inspect(src).expect("inspected").encryption.is_some();
     let source = open_source(src, encrypted.then_some(&passphrase)).expect("opened");
-    convert(&source, dst, target, target.is_encrypted().then_some(key), &NoProgress).expect("converted")
+    convert(&source, dst, target, target.is_encrypted().then_some(key), &Tuning::default(), &NoProgress)
+        .expect("converted")
 }
 
 /// Bytes that are not holes.

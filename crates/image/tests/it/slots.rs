@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use cadenas_image::{
-    Access, File, ImageError, NewKey, NoProgress, SlotIndex, Storage, Target, convert, inspect, open_source,
+    Access, File, ImageError, NewKey, NoProgress, SlotIndex, Storage, Target, Tuning, convert, inspect, open_source,
     slots::{self, Outcome},
     storage::testing::{Crash, Memory},
 };
@@ -133,7 +133,7 @@ fn encrypted(target: &Target) -> Memory {
     let image = Memory::new();
     let key = NewKey { passphrase: &passphrase(), rounds: rounds(), uuid: Uuid::new_v4() };
     let source = open_source(&plain, None).expect("plain");
-    convert(&source, &image, target, Some(key), &NoProgress).expect("converted");
+    convert(&source, &image, target, Some(key), &Tuning::default(), &NoProgress).expect("converted");
     assert!(image.len().expect("in memory") > 10_000);
     image
 }

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use cadenas_image::{Access, File, NoProgress, Progress, Target, convert, open_source};
+use cadenas_image::{Access, File, NoProgress, Progress, Target, Tuning, convert, open_source};
 use cadenas_keys::{Kdk, KeyId, KeyRing, ProviderId, VmId};
 use cadenas_secret::SecretBytes;
 use cadenas_vmhome::{
@@ -373,7 +373,7 @@ fn disk_bytes(path: &Path, format: PlainFormat, scratch: &Path) -> Vec<u8> {
 fn to_raw(file: &File, passphrase: Option<&SecretBytes>, scratch: &Path) -> Vec<u8> {
     let source = open_source(file, passphrase).expect("opened");
     let raw = File::create_new(scratch).expect("new");
-    convert(&source, &raw, &Target::Raw { len: None }, None, &NoProgress).expect("converted");
+    convert(&source, &raw, &Target::Raw { len: None }, None, &Tuning::default(), &NoProgress).expect("converted");
     let bytes = fs::read(scratch).expect("read");
     fs::remove_file(scratch).expect("removed");
     bytes

@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-use cadenas_image::{File, ImageInfo, Locking, NewKey, Progress, Source, Target, convert, space_needed, usage};
+use cadenas_image::{File, ImageInfo, Locking, NewKey, Progress, Source, Target, Tuning, convert, space_needed, usage};
 
 use super::DiskError;
 use crate::{args::disk::Paths, output::Printer, progress::Display};
@@ -66,7 +66,7 @@ impl<'a> Work<'a> {
         let unfinished = Unfinished(self.dst);
         let _lock = image.lock(Locking::Exclusive)?;
         stop_on_interrupt();
-        let made = convert(source, &image, target, key, self);
+        let made = convert(source, &image, target, key, &Tuning::default(), self);
         if let Ok(display) = self.display.lock() {
             display.clear();
         }
