@@ -22,6 +22,8 @@ pub struct ImageInfo {
     pub encryption: Option<Encryption>,
     /// The name of the file that it stands on. It is never opened.
     pub backing_file: Option<String>,
+    /// The format of that file as the image names it, in QEMU's words; `None` if it does not say.
+    pub backing_format: Option<String>,
     /// The name of the file that keeps its data, empty if it is kept elsewhere. It is never opened.
     pub data_file: Option<String>,
     /// Internal snapshots.
@@ -114,6 +116,7 @@ pub(crate) fn inspect_qcow2(image: &Qcow2<'_>) -> Result<ImageInfo, ImageError> 
         cluster_size: Some(header.cluster.bytes()),
         encryption,
         backing_file: header.backing_file.clone(),
+        backing_format: header.backing_format.clone(),
         data_file: header.data_file.clone(),
         snapshots: header.snapshots,
     })
@@ -143,6 +146,7 @@ fn flat(format: Format, virtual_size: u64) -> ImageInfo {
         cluster_size: None,
         encryption: None,
         backing_file: None,
+        backing_format: None,
         data_file: None,
         snapshots: 0,
     }
