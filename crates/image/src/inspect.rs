@@ -77,7 +77,10 @@ pub fn usage(storage: &dyn Storage, info: &ImageInfo) -> Result<Usage, ImageErro
         Format::Luks => Ok(whole),
         // The tables of an external data file are not read.
         Format::Qcow2 if info.data_file.is_some() => Ok(whole),
-        Format::Qcow2 => Usage::count(Qcow2::open(storage)?.extents(), unit(info.cluster_size)),
+        Format::Qcow2 => {
+            let image = Qcow2::open(storage)?;
+            Usage::count(image.mapped().map(|mapped| mapped.map(Extent::from)), unit(info.cluster_size))
+        }
     }
 }
 
@@ -157,7 +160,10 @@ fn damaged(storage: &dyn Storage, what: String) -> ImageError {
 }
 
 impl Usage {
-    fn count(extents: impl Iterator<Item = Result<Extent, ImageError>>, unit: u64) -> Result<Self, ImageError> {
+    pub(crate) fn count(
+        extents: impl Iterator<Item = Result<Extent, ImageError>>,
+        unit: u64,
+    ) -> Result<Self, ImageError> {
         let mut stored = Self { allocated: 0, has_holes: false };
         let mut counted_to = 0;
         for extent in extents {

@@ -5,10 +5,7 @@
 use std::ops::Range;
 
 use super::{Entry, L2Entry, Part, Refusal, Split, be64, header::Header, table_offset};
-use crate::{
-    ImageError, Storage,
-    plan::{Content, Extent},
-};
+use crate::{ImageError, Storage, format::Mapped, plan::Content};
 
 /// A qcow2 image whose header and first-level tables hold.
 pub(crate) struct Qcow2<'a> {
@@ -59,13 +56,6 @@ impl<'a> Qcow2<'a> {
     /// Where header, tables and LUKS area are; refcount blocks and L2 tables included.
     pub(crate) fn metadata(&self) -> &[Range<u64>] {
         &self.metadata
-    }
-
-    /// Where the disk's bytes are, in their order; what the image does not hold is zeros.
-    pub(crate) fn extents(&self) -> impl Iterator<Item = Result<Extent, ImageError>> {
-        self.mapped().map(|mapped| {
-            mapped.map(|Mapped { guest, content }| Extent { guest, content: content.unwrap_or(Content::Zero) })
-        })
     }
 
     /// What this image says of the disk, in order, and what it leaves to a backing file.
@@ -197,14 +187,6 @@ fn apart(mut places: Vec<Range<u64>>) -> Result<Vec<Range<u64>>, Refusal> {
         Some(pair) => Err(Refusal::damaged(format!("two of its tables overlap at offset {:#x}", pair[1].start))),
         None => Ok(places),
     }
-}
-
-/// A run of the disk and what this image says of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mapped {
-    pub(crate) guest: Range<u64>,
-    /// `None` where the image leaves it to its backing file; without one it is zeros.
-    pub(crate) content: Option<Content>,
 }
 
 /// What an image says of its disk, in order, a cluster or less each; nothing follows an error.
