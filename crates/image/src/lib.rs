@@ -11,6 +11,7 @@ mod check;
 mod convert;
 mod engine;
 mod error;
+pub mod foreign;
 mod format;
 pub mod in_place;
 mod inspect;

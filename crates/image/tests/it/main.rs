@@ -3,6 +3,7 @@
 mod chains;
 mod common;
 mod failures;
+mod foreign;
 mod hostile;
 mod locks;
 mod ours_read_by_them;
