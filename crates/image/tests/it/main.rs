@@ -2,6 +2,7 @@
 
 mod chains;
 mod common;
+mod differential;
 mod failures;
 mod foreign;
 mod hostile;
