@@ -8,6 +8,7 @@ const END: u32 = 0;
 const FEATURE_NAMES: u32 = 0x6803_f857;
 const LUKS_AREA: u32 = 0x0537_be77;
 const DATA_FILE: u32 = 0x4441_5441;
+const BACKING_FORMAT: u32 = 0xe279_2aca;
 const LONGEST_NAME: usize = 1023;
 
 /// The extensions that matter to us; others are skipped, as the format demands.
@@ -15,6 +16,8 @@ const LONGEST_NAME: usize = 1023;
 pub(crate) struct Extensions {
     /// Where the LUKS header and its key material lie, in bytes.
     pub(crate) luks_area: Option<Range<u64>>,
+    /// The backing file's format, as QEMU calls it.
+    pub(crate) backing_format: Option<String>,
     /// The name of the external data file.
     pub(crate) data_file: Option<String>,
     /// The image's own names for incompatible features.
@@ -36,6 +39,7 @@ impl Extensions {
         match kind {
             FEATURE_NAMES => self.feature_names = feature_names(body),
             LUKS_AREA => self.luks_area = Some(luks_area(body)?),
+            BACKING_FORMAT => self.backing_format = Some(text(&body[..body.len().min(LONGEST_NAME)])),
             DATA_FILE => self.data_file = Some(text(&body[..body.len().min(LONGEST_NAME)])),
             _ => {}
         }
