@@ -7,6 +7,7 @@ pub mod program;
 pub mod provider;
 pub mod secret;
 pub mod task;
+pub mod tuning;
 pub mod vm;
 
 use std::path::PathBuf;

@@ -41,6 +41,59 @@ pub enum DiskError {
         /// The source.
         path: PathBuf,
     },
+    /// A change in place of this image was interrupted before.
+    #[error("a change in place of {} was interrupted: its journal {} is there", path.display(), journal.display())]
+    Interrupted {
+        /// The image.
+        path: PathBuf,
+        /// Its journal.
+        journal: PathBuf,
+    },
+    /// Nothing to resume or to cancel.
+    #[error("no change in place of {} was interrupted: there is no {}", path.display(), journal.display())]
+    NothingInterrupted {
+        /// The image.
+        path: PathBuf,
+        /// Where its journal would be.
+        journal: PathBuf,
+    },
+    /// The image is between old and new, and what tells how far is not there.
+    #[error("{} is half changed, and its journal {} is not there", path.display(), journal.display())]
+    JournalGone {
+        /// The image.
+        path: PathBuf,
+        /// Where its journal should be.
+        journal: PathBuf,
+    },
+    /// Ctrl-C, a full or failing datastore: it can go on later, or back.
+    #[error("{} is half changed", path.display())]
+    HalfChanged {
+        /// The image.
+        path: PathBuf,
+        /// Why it stopped.
+        #[source]
+        source: ImageError,
+    },
+    /// `--in-place -O luks` of a qcow2 image.
+    #[error("{} is qcow2 and stays so in place", path.display())]
+    StaysQcow2 {
+        /// The image.
+        path: PathBuf,
+    },
+    /// A scratch file or a journal could not be handled.
+    #[error("cannot {operation} {}", path.display())]
+    File {
+        /// "write", "read", "remove", …
+        operation: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Ctrl-C while measuring.
+    #[error("stopped before everything was measured")]
+    BenchStopped,
     /// The destination's datastore is too full.
     #[error("{} needs up to {}, but {} has {} free", path.display(), size(*needed), folder.display(), size(*free))]
     NoSpace {
@@ -73,21 +126,32 @@ pub enum DiskError {
 impl DiskError {
     pub(crate) fn exit_status(&self) -> u8 {
         match self {
-            Self::RawIsPlain | Self::LuksIsEncrypted | Self::SameFile { .. } => 2,
+            Self::RawIsPlain | Self::LuksIsEncrypted | Self::StaysQcow2 { .. } | Self::SameFile { .. } => 2,
             _ => 1,
         }
     }
 
     pub(crate) fn next(&self) -> Option<String> {
         let next = match self {
+            Self::Interrupted { path, .. } | Self::HalfChanged { path, .. } => {
+                let disk = path.display();
+                return Some(format!(
+                    "finish with `cadenas disk resume {disk}`, undo with `cadenas disk cancel {disk}`"
+                ));
+            }
             Self::RawIsPlain => "use `-O luks` for a raw LUKS volume, or `-O qcow2`",
             Self::LuksIsEncrypted => "use `-O raw` or `-O qcow2`",
             Self::SameFile { .. } | Self::Exists { .. } => "name a new file as DST",
             Self::AlreadyEncrypted { .. } => "decrypt it first with `cadenas disk decrypt`",
-            Self::NotEncrypted { .. } => "`cadenas disk info` shows what it is",
-            Self::NoSpace { .. } => "free some space, or name a DST elsewhere",
+            Self::NotEncrypted { .. } | Self::NothingInterrupted { .. } => "`cadenas disk info` shows what it is",
+            Self::JournalGone { .. } => {
+                "bring the journal back beside it: nothing else can tell how far the change was"
+            }
+            Self::StaysQcow2 { .. } => "leave `-O` out, or copy it to a new file",
+            Self::BenchStopped => "its scratch files were removed",
+            Self::NoSpace { .. } => "free some space, or name a place elsewhere",
             Self::Image(ImageError::Cancelled) => "DST was removed",
-            Self::Folder { .. } | Self::Image(_) | Self::Lock(_) => return None,
+            Self::Folder { .. } | Self::File { .. } | Self::Image(_) | Self::Lock(_) => return None,
         };
         Some(next.to_owned())
     }

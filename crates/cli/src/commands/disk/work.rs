@@ -1,11 +1,11 @@
-//! One conversion: where it may write, its progress, and what becomes of a half-written image.
+//! Long work on an image: where it may write, its progress, and what becomes of a half-written image.
 
 use std::{
     fs, io,
     os::unix::fs::MetadataExt,
     path::Path,
     sync::{
-        Mutex,
+        Mutex, Once,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
@@ -14,70 +14,80 @@ use std::{
 use cadenas_image::{File, ImageInfo, Locking, NewKey, Progress, Source, Target, Tuning, convert, space_needed, usage};
 
 use super::DiskError;
-use crate::{args::disk::Paths, output::Printer, progress::Display};
+use crate::{output::Printer, progress::Display};
 
 /// Refuses a destination that is there, the source itself above all.
-pub(super) fn refuse_taken(paths: &Paths) -> Result<(), DiskError> {
-    let Paths { src, dst } = paths;
+pub(super) fn refuse_taken(src: &Path, dst: &Path) -> Result<(), DiskError> {
     let Ok(there) = fs::symlink_metadata(dst) else { return Ok(()) };
     let identity = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
     let followed = fs::metadata(dst).unwrap_or(there);
     if fs::metadata(src).is_ok_and(|source| identity(&source) == identity(&followed)) {
-        return Err(DiskError::SameFile { src: src.clone(), dst: dst.clone() });
+        return Err(DiskError::SameFile { src: src.to_owned(), dst: dst.to_owned() });
     }
-    Err(DiskError::Exists { path: dst.clone() })
+    Err(DiskError::Exists { path: dst.to_owned() })
 }
 
-/// Refuses, before the first byte, what would not fit.
+/// Refuses, before the first byte, a copy that would not fit.
 pub(super) fn expect_room(image: &File, source: &ImageInfo, target: &Target, dst: &Path) -> Result<(), DiskError> {
-    let folder = folder_of(dst);
+    expect_free(dst, space_needed(source, &usage(image, source)?, target))
+}
+
+/// Refuses what would need more bytes than the file system of `path` has free.
+pub(super) fn expect_free(path: &Path, needed: u64) -> Result<(), DiskError> {
+    let folder = folder_of(path);
     let found = rustix::fs::statvfs(folder)
         .map_err(|source| DiskError::Folder { folder: folder.to_owned(), source: source.into() })?;
-    let usage = usage(image, source)?;
-    let (needed, free) = (space_needed(source, &usage, target), found.f_bavail.saturating_mul(found.f_frsize));
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
     if needed <= free {
         return Ok(());
     }
-    Err(DiskError::NoSpace { path: dst.to_owned(), folder: folder.to_owned(), needed, free })
+    Err(DiskError::NoSpace { path: path.to_owned(), folder: folder.to_owned(), needed, free })
 }
 
-/// A conversion into a new file.
-pub(super) struct Work<'a> {
-    dst: &'a Path,
+/// Shows how far long work is, and stops it on Ctrl-C.
+pub(super) struct Work {
     display: Mutex<Display>,
     done: AtomicU64,
     total: AtomicU64,
 }
 
-impl<'a> Work<'a> {
-    pub(super) fn new(printer: &Printer, verb: &str, paths: &'a Paths) -> Self {
-        let display = Display::new(printer.shows_progress(), &format!("{verb} {}", paths.src.display()));
-        Self { dst: &paths.dst, display: Mutex::new(display), done: AtomicU64::new(0), total: AtomicU64::new(0) }
+impl Work {
+    /// From here on Ctrl-C stops the work rather than the program.
+    pub(super) fn new(printer: &Printer, verb: &str, src: &Path) -> Self {
+        stop_on_interrupt();
+        let display = Display::new(printer.shows_progress(), &format!("{verb} {}", src.display()));
+        Self { display: Mutex::new(display), done: AtomicU64::new(0), total: AtomicU64::new(0) }
     }
 
     /// Makes the destination; after a failure it is gone.
     pub(super) fn convert(
         &self,
+        dst: &Path,
         source: &Source<'_>,
         target: &Target,
         key: Option<NewKey<'_>>,
+        tuning: &Tuning,
     ) -> Result<ImageInfo, DiskError> {
-        let image = File::create_new(self.dst)?;
-        let unfinished = Unfinished(self.dst);
+        let image = File::create_new(dst)?;
+        let unfinished = Unfinished(dst);
         let _lock = image.lock(Locking::Exclusive)?;
-        stop_on_interrupt();
-        let made = convert(source, &image, target, key, &Tuning::default(), self);
-        if let Ok(display) = self.display.lock() {
-            display.clear();
-        }
+        let made = convert(source, &image, target, key, tuning, self);
+        self.clear();
         let made = made?;
-        flush(folder_of(self.dst))?;
+        flush(folder_of(dst))?;
         unfinished.keep();
         Ok(made)
     }
+
+    /// The work has ended: its progress goes away.
+    pub(super) fn clear(&self) {
+        if let Ok(display) = self.display.lock() {
+            display.clear();
+        }
+    }
 }
 
-impl Progress for Work<'_> {
+impl Progress for Work {
     fn begin(&self, total_bytes: u64) {
         self.total.store(total_bytes, Ordering::Relaxed);
     }
@@ -113,15 +123,18 @@ impl Drop for Unfinished<'_> {
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Ctrl-C and SIGTERM make the conversion stop, so that its half-written image is removed. Where no handler can be had they end the
+/// Ctrl-C and SIGTERM make the work stop, so that what is half-written is removed or can be resumed. Where no handler can be had they end the
 /// program as they always do.
 fn stop_on_interrupt() {
-    thread::spawn(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(interrupted())?;
-        INTERRUPTED.store(true, Ordering::Relaxed);
-        Ok::<(), io::Error>(())
-    });
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| drop(thread::spawn(wait_for_interrupt)));
+}
+
+fn wait_for_interrupt() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(interrupted())?;
+    INTERRUPTED.store(true, Ordering::Relaxed);
+    Ok(())
 }
 
 async fn interrupted() -> io::Result<()> {
@@ -134,11 +147,11 @@ async fn interrupted() -> io::Result<()> {
     Ok(())
 }
 
-fn flush(folder: &Path) -> Result<(), DiskError> {
+pub(super) fn flush(folder: &Path) -> Result<(), DiskError> {
     let failed = |source| DiskError::Folder { folder: folder.to_owned(), source };
     fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
 }
 
-fn folder_of(path: &Path) -> &Path {
+pub(super) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
