@@ -3,6 +3,7 @@
 mod backup;
 mod disk;
 mod disk_refusals;
+mod disk_sources;
 mod failures;
 mod help;
 mod passwords;
