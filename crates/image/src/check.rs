@@ -9,7 +9,7 @@ use crate::{
     Format, ImageError, ImageInfo, Storage,
     format::{
         luks::LuksArea,
-        qcow2::{Entry, image::Qcow2, is_copied, refcounts, table_offset},
+        qcow2::{Entry, L2Entry, image::Qcow2, is_copied, refcounts, table_offset},
     },
     inspect::{expect_format, inspect_as, inspect_qcow2},
 };
@@ -111,10 +111,8 @@ impl<'a> Count<'a> {
         for place in self.image.metadata() {
             self.use_once(place);
         }
-        self.for_each_entry(|count, _, entry| match entry {
-            Entry::Absent | Entry::Zero(None) => {}
-            Entry::Zero(Some(start)) | Entry::Host(start) => count.use_once(&(start..start + 1)),
-            Entry::Packed(place) => count.use_once(&place),
+        self.for_each_entry(|count, _, entry| {
+            entry.place(count.image.header().cluster).iter().for_each(|place| count.use_once(place));
         })
     }
 
@@ -128,7 +126,7 @@ impl<'a> Count<'a> {
         }
     }
 
-    fn for_each_entry(&mut self, mut visit: impl FnMut(&mut Self, u64, Entry)) -> Result<(), ImageError> {
+    fn for_each_entry(&mut self, mut visit: impl FnMut(&mut Self, L2Entry, Entry)) -> Result<(), ImageError> {
         let image = self.image;
         for l1_entry in image.l1() {
             let table = table_offset(*l1_entry, image.header().cluster).map_err(|refusal| image.refused(refusal))?;
@@ -172,19 +170,20 @@ impl<'a> Count<'a> {
         let cluster = image.header().cluster;
         for l1_entry in image.l1() {
             let table = table_offset(*l1_entry, cluster).map_err(|refusal| image.refused(refusal))?;
-            self.compare_copied_flag(*l1_entry, table);
+            self.compare_copied_flag(is_copied(*l1_entry), table);
         }
-        self.for_each_entry(|count, raw, entry| match entry {
-            Entry::Zero(start) => count.compare_copied_flag(raw, start),
-            Entry::Host(start) => count.compare_copied_flag(raw, Some(start)),
-            Entry::Absent | Entry::Packed(_) => {}
+        self.for_each_entry(|count, raw, entry| {
+            if !matches!(entry, Entry::Packed(_)) {
+                let place = entry.place(count.image.header().cluster);
+                count.compare_copied_flag(raw.is_copied(), place.map(|place| place.start));
+            }
         })
     }
 
-    fn compare_copied_flag(&mut self, entry: u64, place: Option<u64>) {
+    fn compare_copied_flag(&mut self, is_copied: bool, place: Option<u64>) {
         let Some(number) = place.map(|offset| index(offset / self.image.header().cluster.bytes())) else { return };
         let Some(uses) = self.uses.get(number) else { return };
-        if is_copied(entry) != (*uses == 1) {
+        if is_copied != (*uses == 1) {
             self.problem(format!("the entry for cluster {number} is wrong about whether that is used once"));
         }
     }

@@ -146,6 +146,20 @@ pub enum ImageError {
         /// The name in its header.
         backing_file: String,
     },
+    /// A backing file was given for an image that stands on none.
+    #[error("{image} has no backing file, but was opened with one")]
+    NoBackingFile {
+        /// The image.
+        image: String,
+    },
+    /// More backing files than are read.
+    #[error("{image} stands on {count} backing files; at most {} are read", crate::MAX_BACKING_FILES)]
+    ChainTooLong {
+        /// The image.
+        image: String,
+        /// How many, or more.
+        count: usize,
+    },
     /// The image keeps its data in another file, which is never opened.
     #[error("{image} keeps its data in the external file {data_file:?}; bring it back in with `qemu-img convert`")]
     DataFile {

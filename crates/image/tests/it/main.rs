@@ -1,5 +1,6 @@
 //! Disk images as a whole: against QEMU's tools and cryptsetup, against failing storage, and against forged images.
 
+mod chains;
 mod common;
 mod failures;
 mod hostile;

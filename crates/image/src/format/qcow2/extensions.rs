@@ -9,6 +9,7 @@ pub(crate) const FEATURE_NAMES: u32 = 0x6803_f857;
 pub(crate) const LUKS_AREA: u32 = 0x0537_be77;
 pub(crate) const BITMAPS: u32 = 0x2385_2875;
 const DATA_FILE: u32 = 0x4441_5441;
+const BACKING_FORMAT: u32 = 0xe279_2aca;
 const LONGEST_NAME: usize = 1023;
 
 /// The extensions that matter to us; others are skipped, as the format demands.
@@ -18,6 +19,8 @@ pub(crate) struct Extensions {
     pub(crate) luks_area: Option<Range<u64>>,
     /// Where the persistent bitmaps are listed.
     pub(crate) bitmaps: Option<Directory>,
+    /// The backing file's format, as QEMU calls it.
+    pub(crate) backing_format: Option<String>,
     /// The name of the external data file.
     pub(crate) data_file: Option<String>,
     /// The image's own names for incompatible features.
@@ -39,6 +42,7 @@ impl Extensions {
             FEATURE_NAMES => self.feature_names = feature_names(body),
             LUKS_AREA => self.luks_area = Some(luks_area(body)?),
             BITMAPS => self.bitmaps = Some(Directory::parse(body)?),
+            BACKING_FORMAT => self.backing_format = Some(text(&body[..body.len().min(LONGEST_NAME)])),
             DATA_FILE => self.data_file = Some(text(&body[..body.len().min(LONGEST_NAME)])),
             _ => {}
         }

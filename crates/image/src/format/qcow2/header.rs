@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{
-    Refusal, be32, be64,
+    Refusal, Split, be32, be64,
     bitmaps::Directory,
     extensions::{self, Extensions},
     feature::Incompatible,
@@ -28,19 +28,26 @@ pub(crate) enum Compression {
     Zstd,
 }
 
-/// The size of a cluster: a power of two from 512 bytes to 2 MiB.
+/// The size of a cluster, a power of two from 512 bytes to 2 MiB, and whether L2 entries divide it into subclusters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ClusterSize {
     bits: u32,
+    has_subclusters: bool,
 }
 
 impl ClusterSize {
     /// QEMU's own choice: 64 KiB.
-    pub(crate) const DEFAULT: Self = Self { bits: 16 };
+    pub(crate) const DEFAULT: Self = Self { bits: 16, has_subclusters: false };
     const BITS: std::ops::RangeInclusive<u32> = 9..=21;
 
     pub(crate) fn from_bits(bits: u32) -> Option<Self> {
-        Self::BITS.contains(&bits).then_some(Self { bits })
+        Self::BITS.contains(&bits).then_some(Self { bits, has_subclusters: false })
+    }
+
+    /// The same with extended L2 entries; `None` if its subclusters were smaller than a sector.
+    pub(crate) fn with_subclusters(self) -> Option<Self> {
+        let divided = Self { has_subclusters: true, ..self };
+        (divided.subcluster_bytes() >= 512).then_some(divided)
     }
 
     pub(crate) fn from_bytes(bytes: u64) -> Option<Self> {
@@ -59,9 +66,23 @@ impl ClusterSize {
         1 << self.bits
     }
 
-    /// Entries of eight bytes in one cluster: an L2 table, or a part of another.
+    pub(crate) fn has_subclusters(self) -> bool {
+        self.has_subclusters
+    }
+
+    /// Bytes of the disk that one bit of an extended L2 entry is about.
+    pub(crate) fn subcluster_bytes(self) -> u64 {
+        self.bytes() / u64::from(Split::PARTS)
+    }
+
+    /// Bytes of an L2 entry.
+    pub(crate) fn l2_entry_bytes(self) -> u64 {
+        if self.has_subclusters { 16 } else { 8 }
+    }
+
+    /// Entries of an L2 table, which takes one cluster.
     pub(crate) fn entries(self) -> u64 {
-        self.bytes() / 8
+        self.bytes() / self.l2_entry_bytes()
     }
 
     /// Bytes of the disk that one L2 table maps.
@@ -88,6 +109,8 @@ pub(crate) struct Header {
     /// Where the LUKS area is, if the image is encrypted.
     pub(crate) luks_area: Option<Range<u64>>,
     pub(crate) backing_file: Option<String>,
+    /// The backing file's format, as QEMU calls it.
+    pub(crate) backing_format: Option<String>,
     /// The external data file; an empty name if the header says none.
     pub(crate) data_file: Option<String>,
     pub(crate) l1_offset: u64,
@@ -126,12 +149,14 @@ impl Header {
         let found = Extensions::parse(&bytes[tail.extensions_at..extensions_end])?;
         let incompatible = Incompatible::parse(tail.incompatible, &found.feature_names)?;
         let cluster = Self::cluster_size(bytes.first_chunk().expect("checked by the caller"))?;
+        let cluster = if incompatible.extended_l2 { divided(cluster)? } else { cluster };
         Ok(Self {
             version: be32(bytes, 4),
             cluster,
             virtual_size: whole_sectors(be64(bytes, 24))?,
             luks_area: luks_area(be32(bytes, 32), found.luks_area)?,
             backing_file: backing.map(|name| extensions::text(&bytes[name])),
+            backing_format: found.backing_format,
             data_file: incompatible.data_file.then(|| found.data_file.unwrap_or_default()),
             l1_offset: be64(bytes, 40),
             l1_entries: l1_entries(bytes, cluster)?,
@@ -206,6 +231,12 @@ impl Tail {
             order => Err(Refusal::damaged(format!("its refcounts have 2^{order} bits, allowed are 1 to 64"))),
         }
     }
+}
+
+fn divided(cluster: ClusterSize) -> Result<ClusterSize, Refusal> {
+    cluster.with_subclusters().ok_or_else(|| {
+        Refusal::damaged(format!("its clusters of {} bytes are too small for extended L2 entries", cluster.bytes()))
+    })
 }
 
 fn at_least(bytes: &[u8], len: usize) -> Result<&[u8], Refusal> {

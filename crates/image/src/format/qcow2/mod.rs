@@ -13,7 +13,7 @@ pub(crate) mod snapshots;
 
 pub(crate) mod unpack;
 
-pub(crate) use entry::{Entry, is_copied, table_offset};
+pub(crate) use entry::{Entry, L2Entry, Part, Split, is_copied, table_offset};
 
 /// Reads a big-endian number, as all of qcow2's are.
 pub(crate) fn be64(bytes: &[u8], at: usize) -> u64 {
