@@ -77,7 +77,10 @@ fn parse(mut bytes: &[u8], count: u32, cluster: ClusterSize, file_len: u64) -> R
     for _ in 0..count {
         let (bitmap, len) = parse_entry(bytes)?;
         if bitmap.table.end > file_len || !cluster.is_aligned(bitmap.table.start) {
-            return Err(Refusal::damaged(format!("the bitmap {:?} does not lie in the file at a cluster", bitmap.name)));
+            return Err(Refusal::damaged(format!(
+                "the bitmap {:?} does not lie in the file at a cluster",
+                bitmap.name
+            )));
         }
         bitmaps.push(bitmap);
         bytes = bytes.get(len..).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 pub(crate) mod bitmaps;
 pub(crate) mod build;
-
+pub(crate) mod census;
 mod entry;
 pub(crate) mod extensions;
 mod feature;
@@ -10,7 +10,7 @@ pub(crate) mod header;
 pub(crate) mod image;
 pub(crate) mod refcounts;
 pub(crate) mod snapshots;
-
+pub(crate) mod survey;
 pub(crate) mod unpack;
 
 pub(crate) use entry::{Entry, L2Entry, Part, Split, is_copied, table_offset};

@@ -46,6 +46,11 @@ fn block_of_ones(cluster: ClusterSize, block: u64, total: u64) -> Vec<u8> {
     bytes
 }
 
+/// How many clusters a block counts if its refcounts have `1 << order` bits.
+pub(crate) fn per_block(cluster: ClusterSize, order: u32) -> u64 {
+    (cluster.bytes() * 8) >> order
+}
+
 /// Reads the refcount at `index` of a block whose refcounts have `1 << order` bits.
 pub(crate) fn read(block: &[u8], order: u32, index: usize) -> u64 {
     let bits = 1_usize << order;

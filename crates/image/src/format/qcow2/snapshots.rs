@@ -94,9 +94,7 @@ mod tests {
     #[test]
     fn a_table_that_claims_too_much_is_refused() {
         let one = entry(0x5_0000, 3, 16, "1", "name");
-        let damaged = |bytes: &[u8], count| {
-            matches!(read_from(&image(bytes), count), Err(ImageError::Damaged { .. }))
-        };
+        let damaged = |bytes: &[u8], count| matches!(read_from(&image(bytes), count), Err(ImageError::Damaged { .. }));
         assert!(damaged(&one, 2), "more entries than bytes");
         assert!(damaged(&one, u32::MAX), "more than QEMU has");
         assert!(damaged(&entry(0x5_0000, 3, 1025, "1", "name"), 1), "extra data");
