@@ -1,5 +1,6 @@
 //! Where bytes lie: the one trait that everything in this crate reads and writes through.
 
+pub mod aligned;
 pub mod file;
 pub mod lock;
 #[cfg(feature = "testing")]
