@@ -168,6 +168,43 @@ pub enum ImageError {
         /// The name in its header, empty if it says none.
         data_file: String,
     },
+    /// The disk is in several files, which are not opened by the names in one of them unless the user agrees.
+    #[error(
+        "{image} is only a part of its disk, or names other files that are its parts; these are not opened unasked"
+    )]
+    OtherFiles {
+        /// The image.
+        image: String,
+    },
+    /// A program of QEMU's that reads the format for us is not installed.
+    #[error(
+        "`{tool}` is needed to read this format and is not installed; install qemu-utils (on Fedora and openSUSE: qemu-img)"
+    )]
+    ToolMissing {
+        /// The program.
+        tool: &'static str,
+    },
+    /// A program of QEMU's could not be run or talked to.
+    #[error("reading {image} through `{tool}` failed")]
+    ToolFailed {
+        /// The program.
+        tool: &'static str,
+        /// The image.
+        image: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A program of QEMU's does not read the image.
+    #[error("`{tool}` does not read {image}: {complaint}")]
+    ToolRefused {
+        /// The program.
+        tool: &'static str,
+        /// The image.
+        image: String,
+        /// What it said, shortened.
+        complaint: String,
+    },
     /// The image holds internal snapshots, which a conversion would lose.
     #[error(
         "{image} holds {count} internal snapshot(s), which would be lost; delete them first (`qemu-img snapshot -d`)"
@@ -243,6 +280,44 @@ pub enum ImageError {
     KeyForTarget {
         /// Whether the target is encrypted.
         needed: bool,
+    },
+    /// The image is neither the old one nor the new one of an in-place rewrite.
+    #[error(
+        "{image} is being rewritten in place: finish with `cadenas disk resume`, undo with `cadenas disk cancel` (journal {journal})"
+    )]
+    Between {
+        /// The image.
+        image: String,
+        /// The journal's UUID.
+        journal: uuid::Uuid,
+    },
+    /// The journal cannot be read.
+    #[error("{journal} is not a whole journal of an in-place rewrite: {what}")]
+    JournalDamaged {
+        /// The journal.
+        journal: String,
+        /// What does not hold.
+        what: String,
+    },
+    /// The journal was changed, or made, by somebody who cannot open the disk.
+    #[error("{journal} is not authentic; nothing in it is used")]
+    JournalNotAuthentic {
+        /// The journal.
+        journal: String,
+    },
+    /// The image is being rewritten with another journal.
+    #[error("{journal} belongs to another rewrite than that of {image}")]
+    JournalOfAnotherImage {
+        /// The image.
+        image: String,
+        /// The journal.
+        journal: String,
+    },
+    /// The image is not what its journal knows, and to go on would lose what was written since.
+    #[error("{image} was changed since its journal was written; nothing was done")]
+    ChangedSince {
+        /// The image.
+        image: String,
     },
     /// The caller asked to stop.
     #[error("cancelled")]

@@ -11,6 +11,7 @@ mod check;
 mod convert;
 mod engine;
 mod error;
+pub mod foreign;
 mod format;
 pub mod in_place;
 mod inspect;
@@ -21,6 +22,7 @@ pub mod slots;
 mod source;
 pub mod storage;
 mod target;
+mod throttle;
 mod tuning;
 
 pub use cadenas_luks::SlotIndex;

@@ -1,5 +1,6 @@
 //! Where bytes lie: the one trait that everything in this crate reads and writes through.
 
+pub mod aligned;
 pub mod file;
 pub mod lock;
 #[cfg(feature = "testing")]
@@ -90,6 +91,13 @@ impl dyn Storage + '_ {
 
     pub(crate) fn flush(&self) -> Result<(), ImageError> {
         self.sync().map_err(|source| ImageError::Sync { image: self.name(), source })
+    }
+
+    /// [`Storage::discard`] of whatever range, with an error that names it.
+    pub(crate) fn discard_range(&self, range: Range<u64>) -> Result<(), ImageError> {
+        let len = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
+        let offset = range.start;
+        self.discard(range).map_err(|source| ImageError::Write { image: self.name(), offset, len, source })
     }
 
     pub(crate) fn data_after(&self, from: u64) -> Result<Option<Range<u64>>, ImageError> {

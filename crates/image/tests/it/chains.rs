@@ -53,7 +53,7 @@ fn the_files_of_a_chain_may_be_encrypted_each_by_itself() {
     );
     run("qemu-io", &["--object", &bench.secret(), "--image-opts", &opened, "-c", "write -P 7 300k 100k"]);
     let expected = fs::OpenOptions::new().write(true).open(bench.path("expected.raw")).expect("opened");
-    expected.write_all_at(&[7; 100 << 10], 300 << 10).expect("written");
+    expected.write_all_at(&vec![7; 100 << 10], 300 << 10).expect("written");
     let files = [&top, &base].map(|path| File::open(path, Access::Read).expect("opened"));
     let (top, below): (&dyn Storage, &dyn Storage) = (&files[0], &files[1]);
     let refused = open_chain((top, Format::Qcow2), &[(below, Format::Qcow2)], None);

@@ -3,7 +3,11 @@
 mod chains;
 mod common;
 mod failures;
+mod foreign;
 mod hostile;
+mod in_place;
+mod in_place_crash;
+mod in_place_faults;
 mod locks;
 mod ours_read_by_them;
 mod round_trips;

@@ -70,7 +70,8 @@ pub(crate) fn set(block: &mut [u8], order: u32, index: usize, count: u64) {
         let shift = index * bits % 8;
         let [.., low] = count.to_be_bytes();
         let byte = &mut block[index * bits / 8];
-        *byte = *byte & !(((1 << bits) - 1) << shift) | low << shift;
+        let mask = u8::MAX >> (8 - bits);
+        *byte = *byte & !(mask << shift) | (low & mask) << shift;
     } else {
         block[index * bits / 8..(index + 1) * bits / 8].copy_from_slice(&count.to_be_bytes()[8 - bits / 8..]);
     }
@@ -97,7 +98,7 @@ mod tests {
     fn refcounts_of_every_width_are_set_and_leave_their_neighbours() {
         for order in 0..=6 {
             let mut block = [0; 64];
-            let most = if order == 6 { u64::MAX } else { (1 << (1 << order)) - 1 };
+            let most = u64::MAX >> (64 - (1_u32 << order));
             (0..8).for_each(|at| set(&mut block, order, at, most));
             set(&mut block, order, 3, 0);
             set(&mut block, order, 5, 1);
