@@ -15,11 +15,11 @@ use cadenas_image::{
 
 use crate::in_place::{KINDS, Kind, PAYLOAD, Zones, plain};
 
-const DISK: usize = 0;
-const JOURNAL: usize = 1;
+pub(crate) const DISK: usize = 0;
+pub(crate) const JOURNAL: usize = 1;
 
 /// Contents of the image and of the journal.
-type Media = [Vec<u8>; 2];
+pub(crate) type Media = [Vec<u8>; 2];
 
 /// What was done to both media, in one order.
 #[derive(Default)]
@@ -134,31 +134,31 @@ impl Event {
 }
 
 /// Numbers that look random and are the same in every run.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
+    pub(crate) fn roll(&mut self, sides: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).expect("31 bits") % sides
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Goal {
+pub(crate) enum Goal {
     New,
     Old,
 }
 
 /// A rewrite that was prepared, and where it can lead.
-struct Case {
-    kind: Kind,
-    prepared: Media,
-    old: Vec<u8>,
-    new: Vec<u8>,
+pub(crate) struct Case {
+    pub(crate) kind: Kind,
+    pub(crate) prepared: Media,
+    pub(crate) old: Vec<u8>,
+    pub(crate) new: Vec<u8>,
 }
 
 impl Case {
-    fn new(kind: Kind, len: usize, sizes: Sizes) -> Self {
+    pub(crate) fn new(kind: Kind, len: usize, sizes: Sizes) -> Self {
         let plain = plain(len, 11);
         let old = kind.old_image(&plain);
         let (disk, journal) = (Memory::from_bytes(old.clone()), Memory::new());
@@ -183,7 +183,14 @@ impl Case {
         (log, [disk.now.to_bytes(), journal.now.to_bytes()])
     }
 
-    fn assert_reaches(&self, media: &Media, goal: Goal, when: &str) {
+    /// What a power cut leaves in the middle of the way to the new image, with zones in flight.
+    pub(crate) fn in_flight(&self, dice: &mut Dice) -> Media {
+        let (log, _) = self.reach(&self.prepared, Goal::New, &NoProgress);
+        let half = log.events().len() / 2;
+        log.cut(&self.prepared, half, dice)
+    }
+
+    pub(crate) fn assert_reaches(&self, media: &Media, goal: Goal, when: &str) {
         let (_, media) = self.reach(media, goal, &NoProgress);
         let wanted = if goal == Goal::New { &self.new } else { &self.old };
         let differs = media[DISK].iter().zip(wanted).position(|(one, other)| one != other);
@@ -195,7 +202,7 @@ impl Case {
         let (log, _) = self.reach(from, goal, &NoProgress);
         let count = log.events().len();
         // All of a short way's instants, some of a long one's.
-        for after in (0..=count).step_by(count.div_ceil(120)) {
+        for after in (0..=count).step_by(count.div_ceil(60)) {
             for roll in 0..rolls {
                 let left = log.cut(from, after, dice);
                 let next = if dice.roll(2) == 0 { Goal::New } else { Goal::Old };
@@ -221,13 +228,24 @@ impl Case {
 }
 
 #[test]
-fn every_power_cut_leaves_the_way_to_both_images_of_a_small_disk() {
-    let dice = &mut Dice(1);
-    for kind in KINDS {
-        for (len, window, zone) in [(50_300, 3, 4096), (700, 2, 512)] {
-            let payload = PAYLOAD + (64 << 10);
-            Case::new(kind, len, Sizes { window, zone, payload }).everywhere(1, dice);
-        }
+fn every_power_cut_of_an_encryption_leaves_the_way_to_both_images() {
+    small_disks(Kind::Encrypt);
+}
+
+#[test]
+fn every_power_cut_of_a_decryption_leaves_the_way_to_both_images() {
+    small_disks(Kind::Decrypt);
+}
+
+#[test]
+fn every_power_cut_of_a_change_of_key_leaves_the_way_to_both_images() {
+    small_disks(Kind::Recrypt);
+}
+
+fn small_disks(kind: Kind) {
+    for (len, window, zone) in [(50_300, 3, 4096), (700, 2, 512)] {
+        let payload = PAYLOAD + (64 << 10);
+        Case::new(kind, len, Sizes { window, zone, payload }).everywhere(1, &mut Dice(1));
     }
 }
 
