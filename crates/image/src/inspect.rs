@@ -79,9 +79,10 @@ pub fn usage(storage: &dyn Storage, info: &ImageInfo) -> Result<Usage, ImageErro
     }
 }
 
-/// Refuses a file that does not begin as its format does; raw may begin with anything.
+/// Refuses a file that does not begin as its format does; raw may begin with anything but the marker of an in-place rewrite.
 pub(crate) fn expect_format(storage: &dyn Storage, format: Format) -> Result<(), ImageError> {
-    if format != Format::Raw && Format::probe(storage)? != format {
+    let found = Format::probe(storage)?;
+    if format != Format::Raw && found != format {
         return Err(ImageError::WrongFormat { image: storage.name(), format });
     }
     Ok(())
@@ -136,7 +137,7 @@ fn inspect_luks(storage: &dyn Storage) -> Result<ImageInfo, ImageError> {
 }
 
 /// An image without anything special.
-fn flat(format: Format, virtual_size: u64) -> ImageInfo {
+pub(crate) fn flat(format: Format, virtual_size: u64) -> ImageInfo {
     ImageInfo {
         format,
         virtual_size,

@@ -19,6 +19,7 @@ pub mod slots;
 mod source;
 pub mod storage;
 mod target;
+mod throttle;
 mod tuning;
 
 pub use cadenas_luks::SlotIndex;

@@ -6,7 +6,7 @@ pub(crate) mod raw;
 
 use std::{fmt, str::FromStr};
 
-use crate::{ImageError, Storage};
+use crate::{ImageError, Storage, in_place};
 
 /// How an image file is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,7 +26,7 @@ pub struct UnknownFormat;
 
 impl Format {
     /// Tells the format by the first bytes, as QEMU does. A guest can write these bytes into its raw disk: whoever knows the
-    /// format from elsewhere uses that instead.
+    /// format from elsewhere uses that instead. An image that is being rewritten in place has no format, and is an error.
     pub(crate) fn probe(storage: &dyn Storage) -> Result<Self, ImageError> {
         const MAGIC_BYTES: u64 = 6;
         let mut magic = [0; 6];
@@ -35,7 +35,10 @@ impl Format {
         Ok(match magic {
             [b'Q', b'F', b'I', 0xfb, ..] => Self::Qcow2,
             [b'L', b'U', b'K', b'S', 0xba, 0xbe] => Self::Luks,
-            _ => Self::Raw,
+            _ => match in_place::journal_of(storage)? {
+                Some(journal) => return Err(ImageError::Between { image: storage.name(), journal }),
+                None => Self::Raw,
+            },
         })
     }
 }

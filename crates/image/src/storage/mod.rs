@@ -1,5 +1,6 @@
 //! Where bytes lie: the one trait that everything in this crate reads and writes through.
 
+pub mod aligned;
 pub mod file;
 pub mod lock;
 #[cfg(feature = "testing")]
@@ -35,22 +36,27 @@ pub trait Storage: Send + Sync {
 
     /// Makes a range read as zeros and gives its room back where the medium can; it may reach beyond the end, where it does nothing.
     fn discard(&self, range: Range<u64>) -> io::Result<()> {
-        const AT_ONCE: u64 = 64 << 10;
-        let end = range.end.min(self.len()?);
-        let zeros = [0; 64 << 10];
-        let mut at = range.start;
-        while at < end {
-            let len = (end - at).min(AT_ONCE);
-            self.write_at(at, &zeros[..usize::try_from(len).expect("bounded above")])?;
-            at += len;
-        }
-        Ok(())
+        write_zeros(self, range)
     }
 
     /// What error messages call it: a file's path.
     fn name(&self) -> String {
         "the image".to_owned()
     }
+}
+
+/// Writes zeros to what of a range lies before the end.
+fn write_zeros(storage: &(impl Storage + ?Sized), range: Range<u64>) -> io::Result<()> {
+    const AT_ONCE: u64 = 64 << 10;
+    let end = range.end.min(storage.len()?);
+    let zeros = [0; 64 << 10];
+    let mut at = range.start;
+    while at < end {
+        let len = (end - at).min(AT_ONCE);
+        storage.write_at(at, &zeros[..usize::try_from(len).expect("bounded above")])?;
+        at += len;
+    }
+    Ok(())
 }
 
 /// The trait's calls with errors that name the image and the operation.
@@ -90,6 +96,13 @@ impl dyn Storage + '_ {
 
     pub(crate) fn flush(&self) -> Result<(), ImageError> {
         self.sync().map_err(|source| ImageError::Sync { image: self.name(), source })
+    }
+
+    /// [`Storage::discard`] of whatever range, with an error that names it.
+    pub(crate) fn discard_range(&self, range: Range<u64>) -> Result<(), ImageError> {
+        let len = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
+        let offset = range.start;
+        self.discard(range).map_err(|source| ImageError::Write { image: self.name(), offset, len, source })
     }
 
     pub(crate) fn data_after(&self, from: u64) -> Result<Option<Range<u64>>, ImageError> {

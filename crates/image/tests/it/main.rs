@@ -3,6 +3,9 @@
 mod common;
 mod failures;
 mod hostile;
+mod in_place;
+mod in_place_crash;
+mod in_place_faults;
 mod locks;
 mod ours_read_by_them;
 mod round_trips;
