@@ -39,7 +39,7 @@ fn scenario(transition: &str) -> Scenario {
             is_new: Bed::is_plain,
         },
         "encrypt-in-place" => Scenario {
-            prepare: Bed::small,
+            prepare: full,
             run: |bed, steps| drop(bed.encrypt_in_place_with(steps, &NoProgress).expect("encrypted")),
             // Nothing is half of both that does not go on.
             commit: Some(Step::EncryptInPlaceAnnounced),
@@ -48,7 +48,7 @@ fn scenario(transition: &str) -> Scenario {
             is_new: Bed::is_encrypted,
         },
         "decrypt-in-place" => Scenario {
-            prepare: encrypted_in_place,
+            prepare: full_encrypted,
             run: |bed, steps| drop(bed.decrypt_by(Method::InPlace, steps).expect("decrypted")),
             commit: Some(Step::DecryptInPlaceAnnounced),
             retreat: None,
@@ -56,7 +56,7 @@ fn scenario(transition: &str) -> Scenario {
             is_new: Bed::is_plain,
         },
         "deep-recrypt-in-place" => Scenario {
-            prepare: encrypted,
+            prepare: full_encrypted,
             run: |bed, steps| drop(bed.deep_recrypt_by(Method::InPlace, steps).expect("recrypted")),
             commit: Some(Step::DeepRecryptInPlaceAnnounced),
             retreat: None,
@@ -64,7 +64,7 @@ fn scenario(transition: &str) -> Scenario {
             is_new: |bed| is_under(bed, bed.next_key) && bed.is_encrypted(),
         },
         "rollback-in-place" => Scenario {
-            prepare: Bed::small,
+            prepare: full,
             run: |bed, steps| {
                 let cancel = CancelAt::new(steps, Step::EncryptInPlaceProved);
                 bed.encrypt_in_place_with(&cancel, &cancel).expect_err("cancelled");
@@ -128,11 +128,16 @@ fn encrypted() -> Bed {
     bed
 }
 
-/// Raw disks that come back as raw disks.
-fn encrypted_in_place() -> Bed {
+/// Raw disks without holes, which are LUKS volumes when they are encrypted, and come back as raw disks.
+fn full() -> Bed {
     let mut bed = Bed::without_disks();
     bed.add_raw("vda", &full_bytes(256 << 10));
     bed.add_raw("vdb", &full_bytes((128 << 10) + 100));
+    bed
+}
+
+fn full_encrypted() -> Bed {
+    let bed = full();
     bed.encrypt();
     bed
 }
