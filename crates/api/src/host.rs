@@ -1,12 +1,16 @@
 //! The trait through which the server reaches a host: in the same process now, over mutual TLS when they are apart.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    num::{NonZeroU64, NonZeroUsize},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use cadenas_keys::{Kdk, KeyId, ProviderId, VmId};
 use tokio::sync::mpsc;
 
-use crate::{Check, DiskFormat, Problem, TaskProgress, Vm, VmOutcome};
+use crate::{Check, DiskFormat, DiskMethod, Problem, TaskProgress, Vm, VmOutcome, Wipe};
 
 /// A host: it runs VMs, keeps their homes, and holds the keys.
 #[async_trait]
@@ -57,6 +61,17 @@ pub struct KeyPush {
     pub kdk: Kdk,
 }
 
+/// How an operation rewrites disks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DiskWork {
+    /// By a copy or in place; absent: by a copy where there is room for one.
+    pub method: Option<DiskMethod>,
+    /// Threads, unless as many as suit the machine.
+    pub jobs: Option<NonZeroUsize>,
+    /// Bytes per second, unless there is no limit.
+    pub rate_limit: Option<NonZeroU64>,
+}
+
 /// Something to do to a VM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VmOperation {
@@ -74,9 +89,16 @@ pub enum VmOperation {
         home: Option<PathBuf>,
         /// The disks' format, unless what keeps holes.
         format: Option<DiskFormat>,
+        /// How the disks are rewritten.
+        work: DiskWork,
+        /// What happens to the plain disks before they are removed.
+        wipe: Wipe,
     },
     /// Bring back the plain disks and libvirt's definition.
-    Decrypt,
+    Decrypt {
+        /// How the disks are rewritten.
+        work: DiskWork,
+    },
     /// Wrap the same data keys under another key.
     Recrypt {
         /// This provider's …
@@ -90,6 +112,8 @@ pub enum VmOperation {
         provider: ProviderId,
         /// … key.
         key: KeyId,
+        /// How the disks are rewritten.
+        work: DiskWork,
     },
     /// Power on.
     Start,
@@ -112,7 +136,7 @@ impl VmOperation {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Encrypt { .. } => "vm.encrypt",
-            Self::Decrypt => "vm.decrypt",
+            Self::Decrypt { .. } => "vm.decrypt",
             Self::Recrypt { .. } => "vm.recrypt",
             Self::DeepRecrypt { .. } => "vm.deep-recrypt",
             Self::Start => "vm.start",

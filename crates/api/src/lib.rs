@@ -25,7 +25,7 @@ pub use client::{Client, ClientError};
 pub use doctor::{Check, Verdict};
 pub use event::{Event, EventQuery};
 pub use feature::{Feature, NATIVE_KEY_PROVIDER, SetFeature};
-pub use host::{Host, HostEvent, KeyPush, VmOperation};
+pub use host::{DiskWork, Host, HostEvent, KeyPush, VmOperation};
 pub use name::{NAME_RULE, NameError, ProviderName};
 pub use password::Password;
 pub use policy::{DATASTORE_DEFAULT, Policy, VM_ENCRYPTION_POLICY};
@@ -35,8 +35,8 @@ pub use provider::{
 };
 pub use task::{Actor, Progress, Task, TaskId, TaskProgress, TaskQuery, TaskState};
 pub use vm::{
-    Disk, DiskFormat, MissingKey, ObjectVerdict, Padlock, PowerState, ProviderRef, RecryptVm, RegisterVm, SetPolicy,
-    ShutdownVm, Vm, VmOutcome,
+    Disk, DiskFormat, DiskMethod, MissingKey, ObjectVerdict, Padlock, PowerState, ProviderRef, RecryptVm, RegisterVm,
+    SetPolicy, ShutdownVm, Vm, VmOutcome, Wipe,
 };
 
 /// Every path of the API begins so.

@@ -1,6 +1,10 @@
 //! Virtual machines.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    num::{NonZeroU64, NonZeroUsize},
+    path::PathBuf,
+};
 
 use cadenas_keys::{Fingerprint, KeyId, ProviderId, VmId};
 use jiff::Timestamp;
@@ -134,7 +138,7 @@ pub struct Disk {
 }
 
 /// Sets a VM's storage policy, which encrypts or decrypts it.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetPolicy {
     /// The policy's name.
@@ -152,6 +156,43 @@ pub struct SetPolicy {
     /// The encrypted disks' format; absent: what keeps holes (see the docs).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<DiskFormat>,
+    /// By a copy, or in place where the disks lie; absent: by a copy where there is room for one, else in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<DiskMethod>,
+    /// Threads for the disks; absent: as many as suit the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>, minimum = 1)]
+    pub jobs: Option<NonZeroUsize>,
+    /// At most so many bytes of the disks in a second; absent: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>, minimum = 1)]
+    pub rate_limit: Option<NonZeroU64>,
+    /// What happens to the plain disks before they are removed, after an encryption by a copy; absent: `discard`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wipe: Option<Wipe>,
+}
+
+/// How an operation gets at rewritten disks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiskMethod {
+    /// By a copy beside them, which is compared before they are removed.
+    Copy,
+    /// By rewriting them where they lie, with a journal that makes every interruption harmless.
+    InPlace,
+}
+
+/// What happens to a plain disk before it is removed. None of it reaches what snapshots, copy-on-write file systems and flash keep.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wipe {
+    /// It is only removed.
+    None,
+    /// Its blocks are given back to the file system.
+    #[default]
+    Discard,
+    /// Zeros are written over it.
+    Zero,
 }
 
 /// The format of an encrypted disk.
@@ -174,6 +215,17 @@ pub struct RecryptVm {
     /// New data keys and rewritten disks, not only new wrappings.
     #[serde(default)]
     pub deep: bool,
+    /// By a copy, or in place where the disks lie; absent: by a copy where there is room for one, else in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<DiskMethod>,
+    /// Threads for the disks; absent: as many as suit the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>, minimum = 1)]
+    pub jobs: Option<NonZeroUsize>,
+    /// At most so many bytes of the disks in a second; absent: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>, minimum = 1)]
+    pub rate_limit: Option<NonZeroU64>,
 }
 
 /// Asks a guest to shut down.
@@ -207,6 +259,9 @@ pub struct VmOutcome {
     /// How long the host took for the core of a shallow re-encryption, in microseconds: read, rewrap, write, flush.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub microseconds: Option<u64>,
+    /// How the disks were rewritten, if they were; the message says why it was in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<DiskMethod>,
 }
 
 /// What verifying one object of a VM found.

@@ -2,11 +2,16 @@
 
 use std::path::PathBuf;
 
-use cadenas_api::{DiskFormat as ApiDiskFormat, Problem, ProblemCode, TaskProgress, VmOutcome};
+use cadenas_api::{
+    DiskFormat as ApiDiskFormat, DiskMethod, DiskWork, Problem, ProblemCode, TaskProgress, VmOutcome, Wipe as ApiWipe,
+};
 use cadenas_hypervisor::DomainSummary;
-use cadenas_image::Progress;
+use cadenas_image::{Progress, Tuning};
 use cadenas_keys::{KeyId, ProviderId, VmId};
-use cadenas_vmhome::{Context, DiskFormat, EncryptPlan, NotAVmName, PlainDisk, PlainFormat, VmName, decrypt, encrypt};
+use cadenas_vmhome::{
+    Context, DiskFormat, EncryptPlan, Made, Method, NotAVmName, PlainDisk, PlainFormat, VmName, WhyInPlace, Wipe,
+    decrypt, encrypt,
+};
 use jiff::Timestamp;
 
 use crate::{
@@ -25,6 +30,8 @@ pub(crate) struct Request {
     pub(crate) disks: Vec<String>,
     pub(crate) home: Option<PathBuf>,
     pub(crate) format: Option<ApiDiskFormat>,
+    pub(crate) work: DiskWork,
+    pub(crate) wipe: ApiWipe,
 }
 
 impl Inner {
@@ -35,12 +42,15 @@ impl Inner {
             Located::Home(home) => return Err(already_encrypted(home.name().as_str())),
             Located::Unreadable(entry, error) => return Err(unreadable(&entry, &error)),
         };
+        let work = request.work;
         let plan = self.plan(vm, &domain, request)?;
         // Known before it exists: no crash can leave a home that nobody finds. The repair forgets it if nothing comes of it.
         let descriptor = plan.home.join(plan.name.descriptor());
         self.inventory.add(vm, &domain.name, &descriptor).map_err(|error| from_inventory(&error))?;
-        match self.with_context(progress, |context| encrypt(&plan, context)) {
-            Ok(home) => Ok(done(true, &format!("encrypted; its home is {}", home.path().display()))),
+        match self.with_context(progress, work, |context| encrypt(&plan, context)) {
+            Ok(Made { home, in_place }) => {
+                Ok(rewritten(in_place, "encrypted", &format!("; its home is {}", home.path().display())))
+            }
             Err(error) => {
                 self.forget_unless_pending(vm)?;
                 Err(from_transition(&error))
@@ -69,32 +79,45 @@ impl Inner {
             disks: found.disks.into_iter().map(|disk| plain_disk(disk, into)).collect(),
             provider: request.provider,
             key: request.key,
+            method: method(request.work),
+            wipe: match request.wipe {
+                ApiWipe::None => Wipe::None,
+                ApiWipe::Discard => Wipe::Discard,
+                ApiWipe::Zero => Wipe::Zero,
+            },
         })
     }
 
     /// Brings back the plain disks and libvirt's definition as they were.
-    pub(crate) fn decrypt(&self, vm: VmId, progress: &TaskProgress) -> Result<VmOutcome, Problem> {
+    pub(crate) fn decrypt(&self, vm: VmId, work: DiskWork, progress: &TaskProgress) -> Result<VmOutcome, Problem> {
         let home = self.home(vm)?;
         self.must_be_off(&home)?;
         let unlocked = home.unlock(&self.keys).map_err(|error| from_unlock(&error))?;
         let decrypted = self
-            .with_context(progress, |context| decrypt(&unlocked, context))
+            .with_context(progress, work, |context| decrypt(&unlocked, method(work), context))
             .map_err(|error| from_transition(&error))?;
         self.inventory.remove(vm).map_err(|error| from_inventory(&error))?;
-        Ok(match decrypted.home_kept {
-            Some(folder) => done(true, &format!("decrypted; other files are in {}, which stays", folder.display())),
-            None => done(true, "decrypted; libvirt has its definition back"),
-        })
+        let more = match decrypted.home_kept {
+            Some(folder) => format!("; other files are in {}, which stays", folder.display()),
+            None => "; libvirt has its definition back".to_owned(),
+        };
+        Ok(rewritten(decrypted.in_place, "decrypted", &more))
     }
 
     /// Runs a transition with what it needs of this host.
-    pub(crate) fn with_context<T>(&self, progress: &TaskProgress, run: impl FnOnce(Context<'_>) -> T) -> T {
+    pub(crate) fn with_context<T>(
+        &self,
+        progress: &TaskProgress,
+        work: DiskWork,
+        run: impl FnOnce(Context<'_>) -> T,
+    ) -> T {
         run(Context {
             keyring: &self.keys,
             journal: &self.journal,
             definition: &Libvirt(&*self.hypervisor),
             steps: &*self.steps,
             progress: &Bytes(progress),
+            tuning: Tuning { jobs: work.jobs, rate_limit: work.rate_limit },
         })
     }
 
@@ -105,6 +128,23 @@ impl Inner {
             Ok(Some(_)) | Err(_) => Ok(()),
         }
     }
+}
+
+pub(crate) fn method(work: DiskWork) -> Method {
+    match work.method {
+        None => Method::Choose,
+        Some(DiskMethod::Copy) => Method::Copy,
+        Some(DiskMethod::InPlace) => Method::InPlace,
+    }
+}
+
+/// That disks were rewritten: what was done, how, why so if it was in place, and what more there is to say.
+pub(crate) fn rewritten(in_place: Option<WhyInPlace>, what: &str, more: &str) -> VmOutcome {
+    let (method, how) = match in_place {
+        None => (DiskMethod::Copy, String::new()),
+        Some(why) => (DiskMethod::InPlace, format!(" in place, {why}")),
+    };
+    VmOutcome { method: Some(method), ..done(true, &format!("{what}{how}{more}")) }
 }
 
 fn already_encrypted(name: &str) -> Problem {

@@ -100,7 +100,8 @@ impl Host for LocalHost {
     }
 
     async fn repair(&self) -> Vec<HostEvent> {
-        self.blocking(Inner::repair).await
+        let inner = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || inner.repair()).await.expect("a repair does not panic")
     }
 
     async fn vms(&self) -> Result<Vec<Vm>, Problem> {
@@ -136,12 +137,13 @@ impl Inner {
     fn run(&self, vm: VmId, operation: VmOperation, progress: &TaskProgress) -> Result<VmOutcome, Problem> {
         let _claim = self.claim(vm)?;
         match operation {
-            VmOperation::Encrypt { policy, provider, key, disks, home, format } => {
-                self.encrypt(vm, crate::encrypt::Request { policy, provider, key, disks, home, format }, progress)
+            VmOperation::Encrypt { policy, provider, key, disks, home, format, work, wipe } => {
+                let request = crate::encrypt::Request { policy, provider, key, disks, home, format, work, wipe };
+                self.encrypt(vm, request, progress)
             }
-            VmOperation::Decrypt => self.decrypt(vm, progress),
+            VmOperation::Decrypt { work } => self.decrypt(vm, work, progress),
             VmOperation::Recrypt { provider, key } => self.recrypt(vm, provider, key),
-            VmOperation::DeepRecrypt { provider, key } => self.deep_recrypt(vm, provider, key, progress),
+            VmOperation::DeepRecrypt { provider, key, work } => self.deep_recrypt(vm, (provider, key), work, progress),
             VmOperation::Start => self.start(vm),
             VmOperation::Shutdown { timeout } => self.shutdown(vm, timeout, progress),
             VmOperation::Kill => self.kill(vm),

@@ -25,7 +25,7 @@ impl Inner {
     /// Powers a VM on; a paused one goes on.
     pub(crate) fn start(&self, vm: VmId) -> Result<VmOutcome, Problem> {
         if let Ok(Some(record)) = self.journal.find(vm) {
-            return Err(interrupted(&record));
+            return Err(interrupted(&record, &self.keys));
         }
         let located = self.locate(vm)?;
         match self.power(vm)? {

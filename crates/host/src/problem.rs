@@ -5,7 +5,7 @@
 use cadenas_api::{Problem, ProblemCode, chain};
 use cadenas_hypervisor::{Hypervisor, HypervisorError};
 use cadenas_image::LockError;
-use cadenas_keys::VmId;
+use cadenas_keys::{KeyId, KeyRing, ProviderId, VmId};
 use cadenas_vmhome::{
     Cause, ClaimError, Definition, DefinitionError, DiskError, DiskProblem, HomeError, PlainDiskProblem, Record,
     RecryptError, Refusal, SlotError, TransitionError, UnlockError,
@@ -129,9 +129,11 @@ fn from_refusal(refusal: &Refusal) -> Problem {
             problem(ProblemCode::NotYetHandled, refusal)
         }
         Refusal::EncryptedDisk(disk) => from_disk(disk),
-        Refusal::PlainDisk { .. } | Refusal::Image { .. } | Refusal::InTheWay { .. } | Refusal::FolderGone { .. } => {
-            problem(ProblemCode::DiskUnfit, refusal)
-        }
+        Refusal::PlainDisk { .. }
+        | Refusal::Image { .. }
+        | Refusal::InTheWay { .. }
+        | Refusal::FolderGone { .. }
+        | Refusal::NotInPlace { .. } => problem(ProblemCode::DiskUnfit, refusal),
         Refusal::NoSpace { .. } => problem(ProblemCode::NoSpace, refusal),
         Refusal::Descriptor { .. } | Refusal::Home(_) | Refusal::Replaced(_) => {
             problem(ProblemCode::HomeUnfit, refusal)
@@ -146,17 +148,22 @@ fn code_of_cause(cause: &Cause) -> ProblemCode {
         Cause::Claim(_) | Cause::Changed(_) => ProblemCode::ImageInUse,
         Cause::Key(_) => ProblemCode::ProviderNotUsable,
         Cause::Unlock(_) => ProblemCode::Tampered,
-        Cause::Descriptor(_) => ProblemCode::HomeUnfit,
+        Cause::Descriptor(_) | Cause::DescriptorGone(_) | Cause::Home(_) => ProblemCode::HomeUnfit,
         Cause::Journal(_) => ProblemCode::Internal,
-        Cause::Copy { .. } | Cause::CopyDiffers { .. } | Cause::Copied(_) | Cause::File(_) => {
+        Cause::Copy { .. } | Cause::Rewrite { .. } | Cause::CopyDiffers { .. } | Cause::Copied(_) | Cause::File(_) => {
             ProblemCode::DatastoreFailed
         }
     }
 }
 
 /// The problem of a VM whose interrupted transition is not settled.
-pub(crate) fn interrupted(record: &Record) -> Problem {
-    let what = format!("an interrupted {} of VM {} is not settled yet", record.transition(), record.name());
+pub(crate) fn interrupted(record: &Record, keys: &KeyRing) -> Problem {
+    let lacks = |(provider, key): &&(ProviderId, KeyId)| !keys.has(*provider, *key);
+    let waits = match record.keys().iter().find(lacks) {
+        Some((provider, key)) => format!(": it waits for key {key} of provider {provider}"),
+        None => String::new(),
+    };
+    let what = format!("an interrupted {} of VM {} is not settled yet{waits}", record.transition(), record.name());
     Problem::new(ProblemCode::NeedsRepair, what).next(
         "`cadenas event ls` tells what it waits for; it is tried again every minute and at each start of the server",
     )

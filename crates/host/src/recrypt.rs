@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use cadenas_api::{Problem, TaskProgress, VmOutcome};
+use cadenas_api::{DiskWork, Problem, TaskProgress, VmOutcome};
 use cadenas_keys::{KeyId, ProviderId, VmId};
-use cadenas_vmhome::{Recrypted, deep_recrypt, recrypt};
+use cadenas_vmhome::{Context, Recrypted, deep_recrypt, recrypt};
 use jiff::Timestamp;
 
 use crate::{
+    encrypt::{method, rewritten},
     local::Inner,
-    power::done,
     problem::{from_recrypt, from_transition, from_unlock},
 };
 
@@ -39,16 +39,16 @@ impl Inner {
     pub(crate) fn deep_recrypt(
         &self,
         vm: VmId,
-        provider: ProviderId,
-        key: KeyId,
+        (provider, key): (ProviderId, KeyId),
+        work: DiskWork,
         progress: &TaskProgress,
     ) -> Result<VmOutcome, Problem> {
         let home = self.home(vm)?;
         self.must_be_off(&home)?;
         let unlocked = home.unlock(&self.keys).map_err(|error| from_unlock(&error))?;
         let created = Timestamp::now().to_string();
-        self.with_context(progress, |context| deep_recrypt(&unlocked, provider, key, &created, context))
-            .map_err(|error| from_transition(&error))?;
-        Ok(done(true, &format!("every disk has a new key, wrapped under key {key}")))
+        let recrypt = |context: Context<'_>| deep_recrypt(&unlocked, provider, key, &created, method(work), context);
+        let made = self.with_context(progress, work, recrypt).map_err(|error| from_transition(&error))?;
+        Ok(rewritten(made.in_place, "every disk was rewritten", &format!(" with a new key, wrapped under key {key}")))
     }
 }

@@ -61,7 +61,7 @@ impl Inner {
             }
         };
         if let Ok(Some(record)) = self.journal.find(vm) {
-            return Err(crate::problem::interrupted(&record));
+            return Err(crate::problem::interrupted(&record, &self.keys));
         }
         let state = self.power(vm)?;
         if !state.is_off() {

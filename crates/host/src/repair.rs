@@ -2,13 +2,19 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, SendError},
+    },
+    thread,
+    time::Duration,
 };
 
 use cadenas_api::{HostEvent, chain};
 use cadenas_hypervisor::PowerState;
+use cadenas_image::{NoProgress, Tuning};
 use cadenas_keys::VmId;
-use cadenas_vmhome::{HomeError, Record, Repaired, VmHome, repair};
+use cadenas_vmhome::{Context, HomeError, Record, Repaired, VmHome, repair};
 
 use crate::{
     inventory::Entry,
@@ -35,10 +41,11 @@ impl Settled {
 impl Inner {
     /// Finishes or undoes every interrupted transition, forgets homes that are gone, erases key slots that were left.
     /// A VM that an operation holds is left to that operation.
-    pub(crate) fn repair(&self) -> Vec<HostEvent> {
+    pub(crate) fn repair(self: &Arc<Self>) -> Vec<HostEvent> {
         let mut told = Vec::new();
         for record in self.journal.pending().into_iter().flatten() {
             match record {
+                Ok(record) if record.is_in_place() => told.extend(self.settle_beside(record)),
                 Ok(record) => told.extend(self.settle(&record)),
                 Err(error) => told.push(HostEvent { kind: "vm.needs-repair", vm: None, message: chain(&error) }),
             }
@@ -49,13 +56,36 @@ impl Inner {
         told
     }
 
+    /// Rewriting disks in place may take hours: what is not done soon goes on in a thread of its own, which holds the VM, and
+    /// tells its end as an event.
+    fn settle_beside(self: &Arc<Self>, record: Record) -> Option<HostEvent> {
+        const SOON: Duration = Duration::from_secs(10);
+        let (sender, receiver) = mpsc::channel();
+        let inner = Arc::clone(self);
+        thread::spawn(move || {
+            let settled = inner.settle(&record);
+            if let Err(SendError(Some(late))) = sender.send(settled) {
+                inner.events.tell(&late);
+            }
+        });
+        receiver.recv_timeout(SOON).ok().flatten()
+    }
+
     fn settle(&self, record: &Record) -> Option<HostEvent> {
         let vm = record.vm();
         let _claim = self.claims.claim(vm)?;
         let name = record.name();
         let what = record.transition();
         let event = |kind, message| Some(HostEvent { kind, vm: Some(vm), message });
-        match repair(&self.journal, record, &Libvirt(&*self.hypervisor), &*self.steps) {
+        let context = Context {
+            keyring: &self.keys,
+            journal: &self.journal,
+            definition: &Libvirt(&*self.hypervisor),
+            steps: &*self.steps,
+            progress: &NoProgress,
+            tuning: Tuning::default(),
+        };
+        match repair(record, context) {
             Ok(Repaired::NothingToDo) => None,
             Ok(Repaired::RolledBack) => {
                 event("vm.rolled-back", format!("the interrupted {what} of VM {name} was undone"))

@@ -7,7 +7,7 @@ use cadenas_api::{
 };
 use cadenas_hypervisor::{DeviceKind, DiskDevice, DiskSource, DomainSummary, DomainXml, PowerState};
 use cadenas_image::{Access, File, ImageInfo, inspect};
-use cadenas_keys::{KeySafe, VmId};
+use cadenas_keys::{KeyId, KeySafe, ProviderId, VmId};
 use cadenas_vmhome::{DiskEntry, VmHome};
 
 use crate::{
@@ -56,7 +56,15 @@ impl Inner {
         if let Ok(Some(record)) = self.journal.find(vm.id)
             && self.claims.claim(vm.id).is_some()
         {
-            vm.problem = Some(interrupted(&record).detail);
+            vm.problem = Some(interrupted(&record, &self.keys).detail);
+            let lacks = |(provider, key): &&(ProviderId, KeyId)| !self.keys.has(*provider, *key);
+            let missing =
+                record.keys().iter().filter(lacks).map(|(provider, key)| MissingKey { provider: *provider, key: *key });
+            vm.missing_keys.extend(missing);
+            // Half rewritten: it is neither plain nor anybody's to open without that key.
+            if !vm.missing_keys.is_empty() {
+                vm.padlock = Padlock::Locked;
+            }
         }
         vm
     }

@@ -281,6 +281,44 @@ pub enum ImageError {
         /// Whether the target is encrypted.
         needed: bool,
     },
+    /// The image is neither the old one nor the new one of an in-place rewrite.
+    #[error(
+        "{image} is being rewritten in place: finish with `cadenas disk resume`, undo with `cadenas disk cancel` (journal {journal})"
+    )]
+    Between {
+        /// The image.
+        image: String,
+        /// The journal's UUID.
+        journal: uuid::Uuid,
+    },
+    /// The journal cannot be read.
+    #[error("{journal} is not a whole journal of an in-place rewrite: {what}")]
+    JournalDamaged {
+        /// The journal.
+        journal: String,
+        /// What does not hold.
+        what: String,
+    },
+    /// The journal was changed, or made, by somebody who cannot open the disk.
+    #[error("{journal} is not authentic; nothing in it is used")]
+    JournalNotAuthentic {
+        /// The journal.
+        journal: String,
+    },
+    /// The image is being rewritten with another journal.
+    #[error("{journal} belongs to another rewrite than that of {image}")]
+    JournalOfAnotherImage {
+        /// The image.
+        image: String,
+        /// The journal.
+        journal: String,
+    },
+    /// The image is not what its journal knows, and to go on would lose what was written since.
+    #[error("{image} was changed since its journal was written; nothing was done")]
+    ChangedSince {
+        /// The image.
+        image: String,
+    },
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,

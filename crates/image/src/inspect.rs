@@ -5,7 +5,11 @@ use uuid::Uuid;
 
 use crate::{
     Format, ImageError, Storage,
-    format::{luks::LuksArea, qcow2::image::Qcow2, raw::RawExtents},
+    format::{
+        luks::LuksArea,
+        qcow2::{bitmaps, image::Qcow2},
+        raw::RawExtents,
+    },
     plan::{Content, Extent},
 };
 
@@ -28,6 +32,8 @@ pub struct ImageInfo {
     pub data_file: Option<String>,
     /// Internal snapshots.
     pub snapshots: u32,
+    /// The names of its persistent bitmaps. A copy drops them.
+    pub bitmaps: Vec<String>,
 }
 
 /// How much of a disk an image stores.
@@ -89,9 +95,10 @@ pub fn usage(storage: &dyn Storage, info: &ImageInfo) -> Result<Usage, ImageErro
     }
 }
 
-/// Refuses a file that does not begin as its format does; raw may begin with anything.
+/// Refuses a file that does not begin as its format does; raw may begin with anything but the marker of an in-place rewrite.
 pub(crate) fn expect_format(storage: &dyn Storage, format: Format) -> Result<(), ImageError> {
-    if format != Format::Raw && Format::probe(storage)? != format {
+    let found = Format::probe(storage)?;
+    if format != Format::Raw && found != format {
         return Err(ImageError::WrongFormat { image: storage.name(), format });
     }
     Ok(())
@@ -127,7 +134,17 @@ pub(crate) fn inspect_qcow2(image: &Qcow2<'_>) -> Result<ImageInfo, ImageError> 
         backing_format: header.backing_format.clone(),
         data_file: header.data_file.clone(),
         snapshots: header.snapshots,
+        bitmaps: bitmap_names(image)?,
     })
+}
+
+/// With an external data file nothing of the tables is read.
+fn bitmap_names(image: &Qcow2<'_>) -> Result<Vec<String>, ImageError> {
+    if image.header().data_file.is_some() {
+        return Ok(Vec::new());
+    }
+    let bitmaps = bitmaps::read(image.storage(), image.header(), image.file_len())?;
+    Ok(bitmaps.into_iter().map(|bitmap| bitmap.name).collect())
 }
 
 /// The unit in which [`Usage::allocated`] counts, in bytes.
@@ -147,7 +164,7 @@ fn inspect_luks(storage: &dyn Storage) -> Result<ImageInfo, ImageError> {
 }
 
 /// An image without anything special.
-fn flat(format: Format, virtual_size: u64) -> ImageInfo {
+pub(crate) fn flat(format: Format, virtual_size: u64) -> ImageInfo {
     ImageInfo {
         format,
         virtual_size,
@@ -157,6 +174,7 @@ fn flat(format: Format, virtual_size: u64) -> ImageInfo {
         backing_format: None,
         data_file: None,
         snapshots: 0,
+        bitmaps: Vec::new(),
     }
 }
 

@@ -40,6 +40,11 @@ pub fn add_key(
     Ok(slot)
 }
 
+/// Which slot `passphrase` opens. Nothing but the header and the slot is read.
+pub fn opened_by(storage: &dyn Storage, passphrase: &SecretBytes) -> Result<SlotIndex, ImageError> {
+    Ok(open(storage)?.unlock(passphrase)?.0)
+}
+
 /// Destroys a slot: random bytes over its key material, then out of the header. The last slot in use is refused, without it the
 /// data would be lost. Works while QEMU has the image open.
 pub fn erase(storage: &dyn Storage, slot: SlotIndex) -> Result<Outcome, ImageError> {

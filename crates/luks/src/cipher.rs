@@ -35,7 +35,9 @@ impl VolumeKey {
         if data == tweak { Err(BadVolumeKey) } else { Ok(Self(key)) }
     }
 
-    pub(crate) fn secret(&self) -> &SecretBytes {
+    /// Its bytes: to derive other keys from, or to be wrapped.
+    #[must_use]
+    pub fn secret(&self) -> &SecretBytes {
         &self.0
     }
 }

@@ -51,6 +51,12 @@ pub struct FormatOptions {
 pub enum Layout {
     /// A raw image: the payload begins at 2 MiB, as cryptsetup makes it.
     Raw,
+    /// A raw image whose payload begins at this sector, or right behind the key slots if they reach further: a disk that is
+    /// encrypted where it lies moves by the payload offset, and the further, the more of it can be moved at once.
+    RawAt {
+        /// In sectors of 512 bytes.
+        payload_sector: u32,
+    },
     /// Inside qcow2: the payload offset means nothing there, but QEMU checks that it is not less than the header area's
     /// 0x1f9000 bytes, and writes just these.
     InQcow2,
@@ -269,10 +275,14 @@ impl Layout {
     fn payload_sector(self) -> u32 {
         match self {
             Self::Raw => 4096,
-            Self::InQcow2 => HEADER_SECTORS + 8 * AREA_SECTORS,
+            Self::RawAt { payload_sector } => payload_sector.max(AREA_END_SECTOR),
+            Self::InQcow2 => AREA_END_SECTOR,
         }
     }
 }
+
+/// Where our own slots end.
+const AREA_END_SECTOR: u32 = HEADER_SECTORS + 8 * AREA_SECTORS;
 
 /// Where our own slots begin: one after the other behind the header.
 const SLOT_SECTORS: [u32; SlotIndex::COUNT] = {

@@ -17,6 +17,8 @@ fn a_new_header_says_what_was_asked_for() {
     assert_eq!(header.cipher(), "aes-xts-plain64");
     assert_eq!(header.payload_offset(), 2 * 1024 * 1024);
     assert_eq!(header.area_len(), 0x1f_9000);
+    assert_eq!(header_of(Layout::RawAt { payload_sector: 65_536 }, uuid).payload_offset(), 32 << 20);
+    assert_eq!(header_of(Layout::RawAt { payload_sector: 0 }, uuid).payload_offset(), 0x1f_9000);
     assert_eq!(header_of(Layout::InQcow2, uuid).payload_offset(), 0x1f_9000);
     assert_eq!(header.slot_area(slot(0)), 4096..4096 + 256_000);
     assert_eq!(header.slot_area(slot(7)).start, 1_810_432);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use cadenas_api::{
-    Actor, DATASTORE_DEFAULT, Problem, ProblemCode, ProviderState, RecryptVm, RegisterVm, SetPolicy, ShutdownVm, Vm,
-    VmOperation, VmOutcome,
+    Actor, DATASTORE_DEFAULT, DiskWork, Problem, ProblemCode, ProviderState, RecryptVm, RegisterVm, SetPolicy,
+    ShutdownVm, Vm, VmOperation, VmOutcome,
 };
 use cadenas_keys::{KeyId, ProviderId, VmId};
 
@@ -54,18 +54,25 @@ pub(crate) async fn set_policy(
     }
     let _provider_stays = core.provider_use.read().await;
     let (provider, key) = usable_key(core, request.provider.as_deref()).await?;
-    let SetPolicy { disks, home, format, .. } = request;
-    let operation = VmOperation::Encrypt { policy: policy.name, provider, key, disks, home, format };
+    let SetPolicy { disks, home, format, method, jobs, rate_limit, wipe, .. } = request;
+    let (work, wipe) = (DiskWork { method, jobs, rate_limit }, wipe.unwrap_or_default());
+    let operation = VmOperation::Encrypt { policy: policy.name, provider, key, disks, home, format, work, wipe };
     tasks::start(core, &vm, operation, Some(provider), by).await
 }
 
 /// Re-encrypts a VM with the provider that is named, or the default one.
 pub(crate) async fn recrypt(core: &Arc<Core>, vm: &str, request: &RecryptVm, by: &Actor) -> Result<Arc<Live>, Problem> {
+    let RecryptVm { provider: _, deep, method, jobs, rate_limit } = *request;
+    let work = DiskWork { method, jobs, rate_limit };
+    if !deep && work != DiskWork::default() {
+        let detail = "method, jobs and rate limit are for disks, and only a deep recrypt rewrites them";
+        return Err(Problem::new(ProblemCode::BadRequest, detail).next("Leave them out, or ask for a deep recrypt."));
+    }
     let vm = find(core, vm).await?;
     let _provider_stays = core.provider_use.read().await;
     let (provider, key) = usable_key(core, request.provider.as_deref()).await?;
     let operation =
-        if request.deep { VmOperation::DeepRecrypt { provider, key } } else { VmOperation::Recrypt { provider, key } };
+        if deep { VmOperation::DeepRecrypt { provider, key, work } } else { VmOperation::Recrypt { provider, key } };
     tasks::start(core, &vm, operation, Some(provider), by).await
 }
 
@@ -163,12 +170,14 @@ pub(crate) async fn with_provider_names(core: &Core, mut outcome: VmOutcome) -> 
 }
 
 fn decrypt(request: &SetPolicy) -> Result<VmOperation, Problem> {
-    let SetPolicy { policy: _, provider, disks, home, format } = request;
-    if provider.is_none() && disks.is_empty() && home.is_none() && format.is_none() {
-        return Ok(VmOperation::Decrypt);
+    let SetPolicy { policy: _, provider, disks, home, format, method, jobs, rate_limit, wipe } = request;
+    if provider.is_none() && disks.is_empty() && home.is_none() && format.is_none() && wipe.is_none() {
+        let work = DiskWork { method: *method, jobs: *jobs, rate_limit: *rate_limit };
+        return Ok(VmOperation::Decrypt { work });
     }
-    let detail =
-        format!("provider, disks, VM home and format belong to encrypting, and \"{DATASTORE_DEFAULT}\" decrypts");
+    let detail = format!(
+        "provider, disks, VM home, format and wiping belong to encrypting, and \"{DATASTORE_DEFAULT}\" decrypts"
+    );
     Err(Problem::new(ProblemCode::BadRequest, detail).next("Leave them out."))
 }
 

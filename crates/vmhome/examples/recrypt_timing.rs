@@ -10,10 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cadenas_image::NoProgress;
+use cadenas_image::{NoProgress, Tuning};
 use cadenas_keys::{Kdk, KeyId, KeyRing, ProviderId, VmId};
 use cadenas_vmhome::{
-    Context, Definition, DefinitionError, EncryptPlan, Journal, NoSteps, PlainDisk, PlainFormat, encrypt, recrypt,
+    Context, Definition, DefinitionError, EncryptPlan, Journal, Method, NoSteps, PlainDisk, PlainFormat, Wipe, encrypt,
+    recrypt,
 };
 
 const ROUNDS: usize = 200;
@@ -65,11 +66,19 @@ fn encrypted_vm(folder: &Path, keyring: &KeyRing, provider: ProviderId, key: Key
         disks: ["vda", "vdb", "vdc", "vdd"].into_iter().map(disk).collect::<Result<_, _>>()?,
         provider,
         key,
+        method: Method::Copy,
+        wipe: Wipe::None,
     };
     let journal = Journal::open(&folder.join("journal"))?;
-    let context =
-        Context { keyring, journal: &journal, definition: &NoHypervisor, steps: &NoSteps, progress: &NoProgress };
-    Ok(encrypt(&plan, context)?.path().to_owned())
+    let context = Context {
+        keyring,
+        journal: &journal,
+        definition: &NoHypervisor,
+        steps: &NoSteps,
+        progress: &NoProgress,
+        tuning: Tuning::default(),
+    };
+    Ok(encrypt(&plan, context)?.home.path().to_owned())
 }
 
 /// What the disk itself takes for a small file: written, flushed, renamed, its folder flushed.

@@ -7,19 +7,25 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cadenas_image::{Access, File, Source, Target, Tuning, convert, open_source_as, space_needed, usage};
+use cadenas_image::{
+    Access, File, Progress, Source, Target, convert, in_place::Change, open_source_as, space_needed, usage,
+};
 
 use crate::{
     compare::same_data,
+    concurrently::{concurrently, share},
+    descriptor::DiskFormat,
     disk::OpenDisk,
     error::{Cause, Refusal, TransitionError},
     files::{self, FileError, Kind},
     journal::{Obsolete, Placement, PlainDefinition, Record, Transition},
     locks::ClaimError,
-    old_home::{OldHome, claim},
+    method::{Method, WhyInPlace},
+    old_home::{OldHome, claim, in_place_record},
+    prepare::{Candidate, extra, prepare},
     sealed::{Original, PlainImage},
     staging::{Part, begin_progress, require_space},
-    transition::{Context, Run, Staged},
+    transition::{Context, Done, Run, Staged},
     unlocked::Unlocked,
 };
 
@@ -28,18 +34,68 @@ use crate::{
 pub struct Decrypted {
     /// The home folder, if files are in it that are not ours.
     pub home_kept: Option<PathBuf>,
+    /// Why its disks were rewritten in place; `None` if they were copied.
+    pub in_place: Option<WhyInPlace>,
 }
 
 /// Decrypts. Until its commit the encrypted VM is whole, from it on the plain one. The caller has made sure that it is off.
-pub fn decrypt(unlocked: &Unlocked, context: Context<'_>) -> Result<Decrypted, TransitionError> {
-    let OldHome { claims, files } = claim(unlocked, context)?;
+pub fn decrypt(unlocked: &Unlocked, method: Method, context: Context<'_>) -> Result<Decrypted, TransitionError> {
+    let (done, in_place) = method.run(|| by_copy(unlocked, context), || in_place(unlocked, context))?;
+    Ok(Decrypted { home_kept: done.home_kept.then(|| unlocked.home.path().to_owned()), in_place })
+}
+
+fn by_copy(unlocked: &Unlocked, context: Context<'_>) -> Result<Done, TransitionError> {
+    let OldHome { claims, files } = claim(unlocked, context, Access::Read)?;
     let sources = open_sources(unlocked, &files)?;
     let placements = unlocked.disks.iter().map(|disk| check_place(unlocked, disk)).collect::<Result<Vec<_>, _>>()?;
     check_space(unlocked, &files, &sources, &placements)?;
     let record = record(unlocked, placements)?;
     let run = Run { context, record, claims };
-    let done = run.run(|run| stage(run, unlocked, &sources))?;
-    Ok(Decrypted { home_kept: done.home_kept.then(|| unlocked.home.path().to_owned()) })
+    run.run(|run| stage(run, unlocked, &sources))
+}
+
+/// Each disk is made plain in the home, and only after the commit gets its old place.
+fn in_place(unlocked: &Unlocked, context: Context<'_>) -> Result<Done, TransitionError> {
+    let OldHome { claims, files } = claim(unlocked, context, Access::Write)?;
+    let keys: Vec<_> = unlocked.disks.iter().map(|disk| disk.dek.luks_passphrase()).collect();
+    let mut candidates = Vec::with_capacity(files.len());
+    for ((disk, file), passphrase) in unlocked.disks.iter().zip(&files).zip(&keys) {
+        disk.check(file).map_err(Refusal::from)?;
+        let change = Change::Decrypt { passphrase, len: plain_len(unlocked, disk)? };
+        candidates.push(Candidate { target: &disk.entry.target, file, format: disk.format(), change });
+    }
+    require_space(unlocked.home.path(), extra(&candidates)?)?;
+    let wrapping = unlocked.home.key_safe().keys_used().into_iter().collect();
+    let mut record = in_place_record(unlocked, Transition::Decrypt, wrapping)?;
+    refuse_retired(&record)?;
+    let placed = unlocked
+        .disks
+        .iter()
+        .map(|disk| check_place(unlocked, disk).map(|placement| Placement { staged: disk.path.clone(), ..placement }));
+    record.placements = placed.collect::<Result<_, _>>()?;
+    let run = Run { context, record, claims };
+    run.run(|run| {
+        prepare(run, &candidates)?;
+        let (xml, autostart) = (unlocked.domain_xml().to_owned(), unlocked.autostart());
+        Ok(Staged::Plain(PlainDefinition { xml, autostart }))
+    })
+}
+
+/// How long the file of a raw disk was. A disk that changed its format when it was encrypted needs a copy to change it back, and
+/// one that was on another file system needs one to go back there.
+fn plain_len(unlocked: &Unlocked, disk: &OpenDisk) -> Result<Option<u64>, Refusal> {
+    let refused = |why| Refusal::NotInPlace { target: disk.entry.target.clone(), why };
+    let folder = files::parent(Path::new(&disk.sealed.original.path));
+    let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).map_err(FileError::on("looking at", path));
+    if Kind::of(folder)? == Kind::Folder && device(folder)? != device(unlocked.home.path())? {
+        return Err(refused("its old place is on another file system"));
+    }
+    match (disk.sealed.original.image, disk.entry.format) {
+        (PlainImage::Raw { len }, DiskFormat::Luks) => Ok(Some(len)),
+        (PlainImage::Qcow2 { .. }, DiskFormat::Qcow2) => Ok(None),
+        (PlainImage::Raw { .. }, DiskFormat::Qcow2) => Err(refused("it was raw and is qcow2 now")),
+        (PlainImage::Qcow2 { .. }, DiskFormat::Luks) => Err(refused("it was qcow2 and is a LUKS volume now")),
+    }
 }
 
 fn open_sources<'a>(unlocked: &Unlocked, files: &'a [File]) -> Result<Vec<(Source<'a>, Target)>, Refusal> {
@@ -102,26 +158,35 @@ fn check_space(
 
 fn record(unlocked: &Unlocked, placements: Vec<Placement>) -> Result<Record, Refusal> {
     let mut record = Record::of_home(&unlocked.home, Transition::Decrypt);
-    if files::exists(&record.retired_descriptor())? {
-        let path = record.retired_descriptor();
-        return Err(Refusal::InTheWay { target: "configuration".to_owned(), path });
-    }
+    refuse_retired(&record)?;
     record.staged = placements.iter().map(|placement| placement.staged.clone()).collect();
     record.placements = placements;
     record.obsolete = unlocked.disks.iter().map(|disk| Obsolete { path: disk.path.clone(), seen: None }).collect();
     Ok(record)
 }
 
+fn refuse_retired(record: &Record) -> Result<(), Refusal> {
+    let path = record.retired_descriptor();
+    if files::exists(&path)? {
+        return Err(Refusal::InTheWay { target: "configuration".to_owned(), path });
+    }
+    Ok(())
+}
+
 fn stage(run: &mut Run<'_>, unlocked: &Unlocked, sources: &[(Source<'_>, Target)]) -> Result<Staged, Cause> {
     begin_progress(run, sources.iter().map(|(source, _)| source))?;
     let placements = run.record.placements.clone();
+    let mut copies = Vec::with_capacity(sources.len());
     for ((disk, (source, into)), placement) in unlocked.disks.iter().zip(sources).zip(&placements) {
         let file = File::create_new(&placement.staged).map_err(Cause::copy(&disk.entry.target))?;
         run.claims.image(&file).map_err(ClaimError::from)?;
-        convert(source, &file, into, None, &Tuning::default(), &Part(run.context.progress))
-            .map_err(Cause::copy(&disk.entry.target))?;
-        run.reached(run.phases().disk_staged);
+        copies.push((&disk.entry.target, source, file, into));
     }
+    let tuning = share(run.context.tuning, copies.len());
+    let copy = |(target, source, file, into): &(&String, &Source<'_>, File, &Target), progress: &dyn Progress| {
+        convert(source, file, into, None, &tuning, &Part(progress)).map_err(Cause::copy(target))
+    };
+    concurrently(&copies, run.context.progress, copy, || run.reached(run.phases().disk_staged))?;
     for ((disk, (source, into)), placement) in unlocked.disks.iter().zip(sources).zip(&placements) {
         let file = File::open(&placement.staged, Access::Read).map_err(Cause::copy(&disk.entry.target))?;
         // The format is known: a guest may have made its disk begin like another.
@@ -137,7 +202,7 @@ fn stage(run: &mut Run<'_>, unlocked: &Unlocked, sources: &[(Source<'_>, Target)
 }
 
 /// Before the commit, since a file system that refuses it would otherwise leave a decryption that cannot be finished.
-fn restore_owner_and_mode(placement: &Placement) -> Result<(), FileError> {
+pub(crate) fn restore_owner_and_mode(placement: &Placement) -> Result<(), FileError> {
     let path = &placement.staged;
     // Owner first: a change of owner takes the set-user-ID bits away.
     chown(path, Some(placement.uid), Some(placement.gid)).map_err(FileError::on("changing the owner of", path))?;

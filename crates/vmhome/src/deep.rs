@@ -2,18 +2,20 @@
 
 use std::path::Path;
 
-use cadenas_image::{File, Target, space_needed, usage};
-use cadenas_keys::{KeyId, KeyMissing, ProviderId};
+use cadenas_image::{Access, File, ImageInfo, Target, in_place::Change, space_needed, usage};
+use cadenas_keys::{Dek, KeyId, KeyMissing, ProviderId};
 
 use crate::{
     descriptor::DiskFormat,
     disk::OpenDisk,
-    error::{Refusal, TransitionError},
-    home::VmHome,
+    error::{Cause, Refusal, TransitionError},
     journal::{Obsolete, Record, Transition},
-    old_home::{OldHome, claim},
-    staging::{self, NewDisk, NewHome, require_space, staged_paths, unused_name},
-    transition::{Context, Run},
+    method::{Made, Method},
+    old_home::{OldHome, claim, in_place_record},
+    prepare::{Candidate, extra, prepare},
+    sealed::MustSay,
+    staging::{self, NewDisk, NewEntry, NewHome, new_key, require_space, staged_paths, unused_name},
+    transition::{Context, Done, Run, Staged},
     unlocked::Unlocked,
 };
 
@@ -24,12 +26,28 @@ pub fn deep_recrypt(
     provider: ProviderId,
     key: KeyId,
     created: &str,
+    method: Method,
     context: Context<'_>,
-) -> Result<VmHome, TransitionError> {
+) -> Result<Made, TransitionError> {
     if !context.keyring.has(provider, key) {
         return Err(Refusal::from(KeyMissing { provider, key }).into());
     }
-    let OldHome { claims, files } = claim(unlocked, context)?;
+    let header = unlocked.home.header();
+    let new_home = NewHome {
+        policy: &header.policy,
+        created,
+        domain_xml: unlocked.domain_xml(),
+        autostart: unlocked.autostart(),
+        provider,
+        key,
+    };
+    let (done, in_place) =
+        method.run(|| by_copy(unlocked, &new_home, context), || in_place(unlocked, &new_home, context))?;
+    Ok(Made { home: done.home.expect("a deep recrypt makes a descriptor"), in_place })
+}
+
+fn by_copy(unlocked: &Unlocked, new_home: &NewHome<'_>, context: Context<'_>) -> Result<Done, TransitionError> {
+    let OldHome { claims, files } = claim(unlocked, context, Access::Read)?;
     let home = unlocked.home.path();
     let mut disks = Vec::with_capacity(files.len());
     let mut needed = 0_u64;
@@ -40,18 +58,38 @@ pub fn deep_recrypt(
         disks.push(new);
     }
     require_space(home, needed)?;
-    let header = unlocked.home.header();
-    let new_home = NewHome {
-        policy: &header.policy,
-        created,
-        domain_xml: unlocked.domain_xml(),
-        autostart: unlocked.autostart(),
-        provider,
-        key,
-    };
     let run = Run { context, record: record(unlocked, &disks), claims };
-    let done = run.run(|run| staging::stage(run, &new_home, &disks))?;
-    Ok(done.home.expect("a deep recrypt makes a descriptor"))
+    run.run(|run| staging::stage(run, new_home, &disks))
+}
+
+fn in_place(unlocked: &Unlocked, new_home: &NewHome<'_>, context: Context<'_>) -> Result<Done, TransitionError> {
+    let OldHome { claims, files } = claim(unlocked, context, Access::Write)?;
+    let old: Vec<_> = unlocked.disks.iter().map(|disk| disk.dek.luks_passphrase()).collect();
+    let keys: Vec<_> = unlocked.disks.iter().map(|_| Dek::generate()).collect();
+    let new: Vec<_> = keys.iter().map(Dek::luks_passphrase).collect();
+    let mut candidates = Vec::with_capacity(files.len());
+    for (((disk, file), old), new) in unlocked.disks.iter().zip(&files).zip(&old).zip(&new) {
+        disk.check(file).map_err(Refusal::from)?;
+        let change = Change::Recrypt { passphrase: old, key: new_key(new) };
+        candidates.push(Candidate { target: &disk.entry.target, file, format: disk.format(), change });
+    }
+    require_space(unlocked.home.path(), extra(&candidates)?)?;
+    let mut wrapping = unlocked.home.key_safe().keys_used();
+    wrapping.insert((new_home.provider, new_home.key));
+    let record = in_place_record(unlocked, Transition::DeepRecrypt, wrapping.into_iter().collect())?;
+    let run = Run { context, record, claims };
+    run.run(|run| {
+        let infos = prepare(run, &candidates)?;
+        let entries = unlocked.disks.iter().zip(keys).zip(&infos).map(|((disk, dek), info)| new_entry(disk, dek, info));
+        let descriptor = staging::describe(run, new_home, &entries.collect::<Result<Vec<_>, _>>()?)?;
+        Ok(Staged::Descriptor(Box::new(descriptor)))
+    })
+}
+
+fn new_entry(disk: &OpenDisk, dek: Dek, info: &ImageInfo) -> Result<NewEntry, Cause> {
+    let target = disk.entry.target.clone();
+    let must_say = MustSay::of(info).ok_or_else(|| Cause::CopyDiffers { target: target.clone() })?;
+    Ok(NewEntry { target, file: disk.entry.path.clone(), original: disk.sealed.original.clone(), dek, must_say })
 }
 
 fn new_disk<'a>(home: &Path, disk: &OpenDisk, file: &'a File) -> Result<NewDisk<'a>, Refusal> {

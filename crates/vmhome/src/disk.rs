@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use cadenas_image::{Access, File, Format, ImageError, ImageInfo, Source, inspect, open_source_as};
+use cadenas_image::{Access, File, Format, ImageError, ImageInfo, Source, inspect, open_source_as, slots};
 use cadenas_keys::Dek;
 
 use crate::{
@@ -74,8 +74,13 @@ pub enum DiskProblem {
     #[error("is another disk: its LUKS header is not the one that was sealed")]
     AnotherDisk,
     /// Internal snapshots.
-    #[error("has {0} internal snapshot(s)")]
-    Snapshots(u32),
+    #[error("has {found} internal snapshot(s) instead of {expected}")]
+    Snapshots {
+        /// What was sealed.
+        expected: u32,
+        /// What is there.
+        found: u32,
+    },
     /// Another size.
     #[error("has another size: {found} bytes instead of {expected}")]
     Size {
@@ -115,18 +120,30 @@ impl OpenDisk {
         let failed = |problem| disk_error(&self.entry, self.path.clone(), problem);
         let info = self.headers(file)?;
         self.sealed.must_say.check(&info).map_err(|problem| failed(problem)(None))?;
-        open_source_as(file, info.format, Some(&self.dek.luks_passphrase())).map_err(|source| {
-            let problem = match source {
-                ImageError::WrongPassphrase { .. } => DiskProblem::DoesNotOpen,
-                _ => DiskProblem::Unreadable,
-            };
-            failed(problem)(Some(DiskSource::Image(source)))
-        })
+        open_source_as(file, info.format, Some(&self.dek.luks_passphrase())).map_err(|source| self.not_opened(source))
     }
 
-    /// As [`Self::source`], when only the answer is wanted.
+    fn not_opened(&self, source: ImageError) -> DiskError {
+        let problem = match source {
+            ImageError::WrongPassphrase { .. } => DiskProblem::DoesNotOpen,
+            _ => DiskProblem::Unreadable,
+        };
+        disk_error(&self.entry, self.path.clone(), problem)(Some(DiskSource::Image(source)))
+    }
+
+    /// Compares headers and opens the key slot as [`Self::source`] does, also of a disk with snapshots, which no copy reads.
     pub(crate) fn check(&self, file: &File) -> Result<(), DiskError> {
-        self.source(file).map(drop)
+        let failed = |problem| disk_error(&self.entry, self.path.clone(), problem);
+        self.sealed.must_say.check(&self.headers(file)?).map_err(|problem| failed(problem)(None))?;
+        slots::opened_by(file, &self.dek.luks_passphrase()).map(drop).map_err(|source| self.not_opened(source))
+    }
+
+    /// What the file is.
+    pub(crate) fn format(&self) -> Format {
+        match self.entry.format {
+            DiskFormat::Qcow2 => Format::Qcow2,
+            DiskFormat::Luks => Format::Luks,
+        }
     }
 
     pub(crate) fn failed(&self, source: ImageError) -> DiskError {
@@ -174,6 +191,7 @@ impl MustSay {
             luks_digest: hex::encode(encryption.digest),
             virtual_size: info.virtual_size,
             cluster_size: info.cluster_size,
+            snapshots: info.snapshots,
         })
     }
 
@@ -195,8 +213,8 @@ impl MustSay {
         if (found.luks_uuid, &found.luks_digest) != (self.luks_uuid, &self.luks_digest) {
             return Err(DiskProblem::AnotherDisk);
         }
-        if info.snapshots != 0 {
-            return Err(DiskProblem::Snapshots(info.snapshots));
+        if info.snapshots != self.snapshots {
+            return Err(DiskProblem::Snapshots { expected: self.snapshots, found: info.snapshots });
         }
         if found.virtual_size != self.virtual_size {
             return Err(DiskProblem::Size { expected: self.virtual_size, found: found.virtual_size });

@@ -7,22 +7,26 @@ use std::{
 };
 
 use cadenas_image::{
-    Access, File, Format, ImageInfo, Storage as _, Target, inspect, open_source_as, space_needed, usage,
+    Access, File, Format, ImageInfo, Storage as _, Target, in_place::Change, inspect, open_source_as, space_needed,
+    usage,
 };
-use cadenas_keys::{KeyId, KeyMissing, ObjectName, ProviderId, VmId};
+use cadenas_keys::{Dek, KeyId, KeyMissing, ObjectName, ProviderId, VmId};
+use cadenas_secret::SecretBytes;
 
 use crate::{
     descriptor::{DescriptorError, DiskFormat},
     error::{Cause, PlainDiskProblem, Refusal, TransitionError},
     files::{self, FileError, Kind},
-    home::VmHome,
     journal::{JournalError, Obsolete, Record, Seen, Transition},
     locks::{ClaimError, Claims},
+    method::{Made, Method},
     names::{FileName, VmName},
-    sealed::{Original, PlainImage},
-    staging::{self, NewDisk, NewHome, require_space, staged_paths, unused_name},
+    prepare::{Candidate, extra, prepare, rewrite},
+    sealed::{MustSay, Original, PlainImage},
+    staging::{self, NewDisk, NewEntry, NewHome, new_key, require_space, staged_paths, unused_name},
     steps::Step,
-    transition::{Context, Run},
+    transition::{Context, Done, Run, Staged},
+    wipe::Wipe,
 };
 
 /// What is to be encrypted, and how. The caller has made sure that the VM is off and that provider and policy allow it.
@@ -47,6 +51,10 @@ pub struct EncryptPlan {
     pub provider: ProviderId,
     /// … and the version of its key that wraps the DEKs.
     pub key: KeyId,
+    /// Whether the disks are copied or rewritten where they lie.
+    pub method: Method,
+    /// What happens to the plain disks before they are removed, after a copy.
+    pub wipe: Wipe,
 }
 
 /// A plain disk.
@@ -72,22 +80,94 @@ pub enum PlainFormat {
 }
 
 /// Encrypts. Until its commit the plain VM is whole, from it on the encrypted one; see the crate's documentation.
-pub fn encrypt(plan: &EncryptPlan, context: Context<'_>) -> Result<VmHome, TransitionError> {
+///
+/// In place it is neither from its announcement on, until it has come to its end or was taken back: see [`crate::repair()`].
+pub fn encrypt(plan: &EncryptPlan, context: Context<'_>) -> Result<Made, TransitionError> {
     if !context.keyring.has(plan.provider, plan.key) {
         return Err(Refusal::from(KeyMissing { provider: plan.provider, key: plan.key }).into());
     }
+    let (done, in_place) = plan.method.run(|| by_copy(plan, context), || in_place(plan, context))?;
+    Ok(Made { home: done.home.expect("an encryption makes a descriptor"), in_place })
+}
+
+fn by_copy(plan: &EncryptPlan, context: Context<'_>) -> Result<Done, TransitionError> {
     let mut claims = Claims::default();
     let (home, exists) = check_home(plan, context)?;
-    let disks = check_disks(plan, &home, &mut claims)?;
+    let disks = check_disks(plan, &home, &mut claims, Access::Read)?;
     let needed = disks.iter().map(|disk| disk.needed).fold(0, u64::saturating_add);
     require_space(&home, needed)?;
-    let run = Run { context, record: record(plan, home, exists, &disks), claims };
-    let done = run.run(|run| {
+    let mut record = record(plan, home, exists);
+    let names: Vec<_> = disks.iter().map(|disk| disk.name.clone()).collect();
+    record.staged = staged_paths(&record.home, &names);
+    record.obsolete =
+        disks.iter().map(|disk| Obsolete { path: disk.file.path().to_owned(), seen: disk.seen }).collect();
+    let run = Run { context, record, claims };
+    run.run(|run| {
         make_home(run)?;
         let disks = disks.iter().map(new_disk).collect::<Result<Vec<_>, _>>()?;
         staging::stage(run, &plan.new_home(), &disks)
-    })?;
-    Ok(done.home.expect("an encryption makes a descriptor"))
+    })
+}
+
+fn in_place(plan: &EncryptPlan, context: Context<'_>) -> Result<Done, TransitionError> {
+    let mut claims = Claims::default();
+    let (home, exists) = check_home(plan, context)?;
+    let disks = check_disks(plan, &home, &mut claims, Access::Write)?;
+    disks.iter().try_for_each(|disk| check_stays(disk, &home))?;
+    let keys: Vec<_> = disks.iter().map(|_| Dek::generate()).collect();
+    let passphrases: Vec<_> = keys.iter().map(Dek::luks_passphrase).collect();
+    let candidates: Vec<_> = disks.iter().zip(&passphrases).map(|(disk, key)| candidate(disk, key)).collect();
+    require_space(&home, extra(&candidates)?)?;
+    let mut record = record(plan, home, exists);
+    let moves =
+        disks.iter().map(|disk| (disk.target.clone(), disk.file.path().to_owned(), record.home.join(&disk.name)));
+    let rewrite = rewrite(moves, vec![(plan.provider, plan.key)]).map_err(Refusal::from)?;
+    record.staged = rewrite.disks.iter().map(|disk| disk.journal.clone()).collect();
+    record.rewrite = Some(rewrite);
+    let run = Run { context, record, claims };
+    run.run(|run| {
+        make_home(run)?;
+        let infos = prepare(run, &candidates)?;
+        let entries = disks.iter().zip(keys).zip(&infos).map(|((disk, dek), info)| new_entry(disk, dek, info));
+        let descriptor = staging::describe(run, &plan.new_home(), &entries.collect::<Result<Vec<_>, _>>()?)?;
+        Ok(Staged::Descriptor(Box::new(descriptor)))
+    })
+}
+
+/// A disk is moved into the home, which another file system would make a copy of.
+fn check_stays(disk: &Checked, home: &Path) -> Result<(), Refusal> {
+    let path = disk.file.path();
+    let refused = |problem| Refusal::PlainDisk { target: disk.target.clone(), path: path.to_owned(), problem };
+    let folder = if Kind::of(home)? == Kind::Folder { home } else { files::parent(home) };
+    let device =
+        |path: &Path| fs::symlink_metadata(path).map(|found| found.dev()).map_err(FileError::on("looking at", path));
+    if device(path)? != device(folder)? {
+        return Err(refused(PlainDiskProblem::OtherFileSystem));
+    }
+    if disk.format == Format::Qcow2 && disk.into.format() != Format::Qcow2 {
+        return Err(refused(PlainDiskProblem::StaysQcow2));
+    }
+    Ok(())
+}
+
+fn candidate<'a>(disk: &'a Checked, passphrase: &'a SecretBytes) -> Candidate<'a> {
+    Candidate {
+        target: &disk.target,
+        file: &disk.file,
+        format: disk.format,
+        change: Change::Encrypt { into: disk.into.format(), key: new_key(passphrase) },
+    }
+}
+
+fn new_entry(disk: &Checked, dek: Dek, info: &ImageInfo) -> Result<NewEntry, Cause> {
+    let must_say = MustSay::of(info).ok_or_else(|| Cause::CopyDiffers { target: disk.target.clone() })?;
+    Ok(NewEntry {
+        target: disk.target.clone(),
+        file: disk.name.clone(),
+        original: disk.original.clone(),
+        dek,
+        must_say,
+    })
 }
 
 impl fmt::Debug for EncryptPlan {
@@ -138,7 +218,7 @@ fn check_home(plan: &EncryptPlan, context: Context<'_>) -> Result<(PathBuf, bool
     }
 }
 
-fn check_disks(plan: &EncryptPlan, home: &Path, claims: &mut Claims) -> Result<Vec<Checked>, Refusal> {
+fn check_disks(plan: &EncryptPlan, home: &Path, claims: &mut Claims, access: Access) -> Result<Vec<Checked>, Refusal> {
     let mut checked: Vec<Checked> = Vec::with_capacity(plan.disks.len());
     for disk in &plan.disks {
         let path = files::absolute(&disk.path)?;
@@ -151,7 +231,7 @@ fn check_disks(plan: &EncryptPlan, home: &Path, claims: &mut Claims) -> Result<V
             let source = DescriptorError::Twice(disk.target.clone());
             return Err(Refusal::Descriptor { name: plan.name.clone(), source });
         }
-        checked.push(check_disk(disk, &path, home, claims, refused)?);
+        checked.push(check_disk(disk, &path, home, (claims, access), refused)?);
     }
     Ok(checked)
 }
@@ -164,7 +244,7 @@ fn check_disk(
     disk: &PlainDisk,
     path: &Path,
     home: &Path,
-    claims: &mut Claims,
+    (claims, access): (&mut Claims, Access),
     refused: impl Fn(PlainDiskProblem) -> Refusal,
 ) -> Result<Checked, Refusal> {
     match Kind::of(path)? {
@@ -172,7 +252,7 @@ fn check_disk(
         other => return Err(refused(PlainDiskProblem::NotAFile(other.words()))),
     }
     let unreadable = |source| Refusal::Image { target: disk.target.clone(), source };
-    let file = File::open(path, Access::Read).map_err(unreadable)?;
+    let file = File::open(path, access).map_err(unreadable)?;
     claims.image(&file).map_err(ClaimError::from)?;
     let metadata = fs::symlink_metadata(path).map_err(FileError::on("looking at", path))?;
     if metadata.nlink() > 1 {
@@ -180,6 +260,9 @@ fn check_disk(
     }
     let info = inspect(&file).map_err(unreadable)?;
     check_image(disk.format, &info).map_err(&refused)?;
+    if info.snapshots > 0 && access == Access::Read {
+        return Err(refused(PlainDiskProblem::Snapshots(info.snapshots)));
+    }
     let original = Original {
         path: path.to_str().ok_or_else(|| refused(PlainDiskProblem::NotUtf8))?.to_owned(),
         image: plain_image(&info, metadata.len()),
@@ -223,7 +306,7 @@ fn check_image(said: PlainFormat, info: &ImageInfo) -> Result<(), PlainDiskProbl
     if info.data_file.is_some() {
         return Err(PlainDiskProblem::DataFile);
     }
-    if info.snapshots > 0 { Err(PlainDiskProblem::Snapshots(info.snapshots)) } else { Ok(()) }
+    Ok(())
 }
 
 fn plain_image(info: &ImageInfo, len: u64) -> PlainImage {
@@ -244,15 +327,11 @@ fn encrypted_format(disk: &PlainDisk, info: &ImageInfo, has_holes: bool) -> (Dis
     }
 }
 
-fn record(plan: &EncryptPlan, home: PathBuf, exists: bool, disks: &[Checked]) -> Record {
-    let names: Vec<_> = disks.iter().map(|disk| disk.name.clone()).collect();
-    let staged = staged_paths(&home, &names);
+fn record(plan: &EncryptPlan, home: PathBuf, exists: bool) -> Record {
     let descriptor = plan.name.descriptor();
     let mut record = Record::new(plan.vm, plan.name.clone(), Transition::Encrypt, home, descriptor);
     record.home_created = !exists;
-    record.staged = staged;
-    record.obsolete =
-        disks.iter().map(|disk| Obsolete { path: disk.file.path().to_owned(), seen: disk.seen }).collect();
+    record.wipe = plan.wipe;
     record
 }
 

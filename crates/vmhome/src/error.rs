@@ -120,6 +120,14 @@ pub enum Refusal {
         /// Its old folder.
         folder: PathBuf,
     },
+    /// A disk that only a copy can bring back.
+    #[error("disk {target} cannot be decrypted in place: {why}; decrypt the VM by a copy")]
+    NotInPlace {
+        /// The disk's target.
+        target: String,
+        /// Why; it is part of the message.
+        why: &'static str,
+    },
     /// Too little room.
     #[error("{} has {} free, and up to {} are needed; make room or name another place", .folder.display(), Size(*.free), Size(*.needed))]
     NoSpace {
@@ -183,8 +191,17 @@ pub enum PlainDiskProblem {
     #[error("has a data file; bring the data into the image first, with `qemu-img convert`")]
     DataFile,
     /// It has internal snapshots.
-    #[error("has {0} internal snapshot(s), which would be lost; delete them first, with `qemu-img snapshot -d`")]
+    #[error(
+        "has {0} internal snapshot(s), which a copy would lose; encrypt it with --in-place, which brings them along, or delete \
+         them first, with `qemu-img snapshot -d`"
+    )]
     Snapshots(u32),
+    /// It would be rewritten in place and moved into the home.
+    #[error("is on another file system than the VM home, so it cannot be encrypted in place; name a home beside it")]
+    OtherFileSystem,
+    /// A qcow2 image stays one in place.
+    #[error("is qcow2 and stays so when it is encrypted in place")]
+    StaysQcow2,
 }
 
 /// Why a transition failed midway.
@@ -202,6 +219,21 @@ pub enum Cause {
         #[source]
         source: ImageError,
     },
+    /// Rewriting a disk in place failed: a full or failing datastore, say.
+    #[error("rewriting disk {target} in place failed")]
+    Rewrite {
+        /// The disk's target.
+        target: String,
+        /// Why.
+        #[source]
+        source: ImageError,
+    },
+    /// The staged descriptor, without which nothing opens what is half rewritten, is not what was announced.
+    #[error("the descriptor {} is not the one that was announced", .0.display())]
+    DescriptorGone(PathBuf),
+    /// The staged descriptor cannot be read again.
+    #[error(transparent)]
+    Home(#[from] HomeError),
     /// A copy does not read back as what was copied.
     #[error("the copy of disk {target} differs from the disk: memory or datastore is faulty")]
     CopyDiffers {
@@ -242,6 +274,14 @@ impl Cause {
             source => Self::Copy { target: target.to_owned(), source },
         }
     }
+
+    /// For `map_err` on a rewrite of the disk `target`.
+    pub(crate) fn rewrite(target: &str) -> impl FnOnce(ImageError) -> Self {
+        move |source| match source {
+            ImageError::Cancelled => Self::Cancelled,
+            source => Self::Rewrite { target: target.to_owned(), source },
+        }
+    }
 }
 
 /// An error and its causes on one line, for a message that has another cause of its own.
@@ -251,7 +291,7 @@ fn with_causes(error: &Cause) -> String {
 }
 
 /// Bytes as people read them: `1.5 GiB`.
-struct Size(u64);
+pub(crate) struct Size(pub(crate) u64);
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,13 +9,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cadenas_keys::VmId;
+use cadenas_keys::{KeyId, ProviderId, VmId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     descriptor::Identity,
     files::{self, FileError, ReadError},
     names::{FileName, VmName},
+    wipe::Wipe,
 };
 
 /// The records of one host.
@@ -72,6 +73,41 @@ pub struct Record {
     pub(crate) placements: Vec<Placement>,
     /// What a decryption gives back to the hypervisor; known from the announcement on.
     pub(crate) definition: Option<PlainDefinition>,
+    /// What happens to plain disks before they are removed.
+    #[serde(default = "only_removed")]
+    pub(crate) wipe: Wipe,
+    /// The disks that are rewritten where they lie, if they are not copied.
+    #[serde(default)]
+    pub(crate) rewrite: Option<Rewrite>,
+}
+
+/// As the version before did.
+fn only_removed() -> Wipe {
+    Wipe::None
+}
+
+/// Disks that a transition rewrites in place. From the announcement on they are on their way to the new form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rewrite {
+    pub(crate) disks: Vec<Rewritten>,
+    /// Whether they go back to the old form: it failed or was cancelled.
+    pub(crate) going_back: bool,
+    /// The keys without which no disk can go on or back, to be told when they are not here.
+    pub(crate) keys: Vec<(ProviderId, KeyId)>,
+}
+
+/// A disk that is rewritten in place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rewritten {
+    pub(crate) target: String,
+    /// Where it lies before: at its place in the home already, if the VM is encrypted.
+    pub(crate) old_path: PathBuf,
+    /// Where it lies while it is rewritten.
+    pub(crate) new_path: PathBuf,
+    /// The journal of its rewrite.
+    pub(crate) journal: PathBuf,
 }
 
 /// A disk that is removed after the commit.
@@ -237,7 +273,9 @@ impl Journal {
 }
 
 const EXTENSION: &str = ".json";
-const RECORD_VERSION: u64 = 1;
+/// Version 1 knew neither rewriting in place nor wiping.
+const RECORD_VERSION: u64 = 2;
+const OLDEST_VERSION: u64 = 1;
 /// Holds a domain's XML at most twice, escaped.
 const MAX_RECORD_BYTES: u64 = 64 << 20;
 
@@ -258,6 +296,8 @@ impl Record {
             obsolete: Vec::new(),
             placements: Vec::new(),
             definition: None,
+            wipe: Wipe::None,
+            rewrite: None,
         }
     }
 
@@ -291,6 +331,18 @@ impl Record {
         self.home.join(&self.descriptor)
     }
 
+    /// Whether disks are rewritten where they lie, which may take long to finish or to undo.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        self.rewrite.is_some()
+    }
+
+    /// The keys without which a rewrite in place can neither go on nor back.
+    #[must_use]
+    pub fn keys(&self) -> &[(ProviderId, KeyId)] {
+        self.rewrite.as_ref().map_or(&[], |rewrite| &rewrite.keys)
+    }
+
     /// The name that a new descriptor has before the commit.
     pub(crate) fn staged_descriptor(&self) -> PathBuf {
         self.home.join(self.descriptor.staged())
@@ -299,6 +351,18 @@ impl Record {
     /// The name that the old descriptor has after the commit of a decryption.
     pub(crate) fn retired_descriptor(&self) -> PathBuf {
         self.home.join(self.descriptor.retired())
+    }
+
+    /// The record of disks that shall be what they were.
+    pub(crate) fn going_back(&self) -> Self {
+        let rewrite = self.rewrite.clone().map(|rewrite| Rewrite { going_back: true, ..rewrite });
+        Self { rewrite, ..self.clone() }
+    }
+
+    /// The record after the plain disks were seen to be as they had been copied.
+    pub(crate) fn without_looks(&self) -> Self {
+        let seen_before = |obsolete: &Obsolete| Obsolete { path: obsolete.path.clone(), seen: None };
+        Self { obsolete: self.obsolete.iter().map(seen_before).collect(), ..self.clone() }
     }
 
     /// The record without its announcement.
@@ -313,7 +377,7 @@ impl Record {
         }
         let malformed = |source| JournalError::Malformed { path: path.to_owned(), source };
         let Version { version } = serde_json::from_slice(bytes).map_err(malformed)?;
-        if version != RECORD_VERSION {
+        if !(OLDEST_VERSION..=RECORD_VERSION).contains(&version) {
             return Err(JournalError::UnknownVersion { path: path.to_owned(), version });
         }
         serde_json::from_slice(bytes).map_err(malformed)
@@ -355,11 +419,26 @@ mod tests {
             journal.begin(record).expect("written");
         }
         fs::write(journal.path(records[0].vm), "{").expect("damaged");
-        fs::write(journal.path(records[1].vm), r#"{"version": 2}"#).expect("replaced");
+        fs::write(journal.path(records[1].vm), r#"{"version": 3}"#).expect("replaced");
         let pending = journal.pending().expect("listed");
         assert_eq!(pending.iter().filter(|record| record.is_ok()).count(), 1);
         assert!(matches!(journal.find(records[0].vm), Err(JournalError::Malformed { .. })));
-        assert!(matches!(journal.find(records[1].vm), Err(JournalError::UnknownVersion { version: 2, .. })));
+        assert!(matches!(journal.find(records[1].vm), Err(JournalError::UnknownVersion { version: 3, .. })));
+    }
+
+    #[test]
+    fn a_record_of_the_version_before_is_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let journal = Journal::open(&folder.path().join("journal")).expect("opened");
+        let record = record();
+        let mut old = serde_json::to_value(&record).expect("JSON");
+        let fields = old.as_object_mut().expect("an object");
+        fields.remove("wipe");
+        fields.remove("rewrite");
+        fields.insert("version".to_owned(), 1.into());
+        fs::write(journal.path(record.vm), old.to_string()).expect("written");
+        let found = journal.find(record.vm).expect("readable").expect("there");
+        assert_eq!((found.wipe, found.rewrite), (Wipe::None, None));
     }
 
     #[test]

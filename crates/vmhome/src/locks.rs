@@ -47,6 +47,15 @@ impl Claims {
         Ok(())
     }
 
+    /// Locks a disk that may lie at either of two paths, unless it is locked already.
+    pub(crate) fn image_at_either(&mut self, one: &Path, other: &Path) -> Result<(), ClaimError> {
+        if self.images.iter().any(|(held, _)| held == one || held == other) {
+            return Ok(());
+        }
+        self.image_at(one)?;
+        if one == other { Ok(()) } else { self.image_at(other) }
+    }
+
     /// Keeps other writers out of the home, if it is there and not locked yet.
     pub(crate) fn home(&mut self, path: &Path) -> Result<(), ClaimError> {
         if self.home.is_none() && Kind::of(path)? == Kind::Folder {

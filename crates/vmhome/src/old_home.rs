@@ -1,6 +1,7 @@
 //! What decrypt and deep recrypt begin with: an unlocked home that nobody else uses or changes.
 
 use cadenas_image::{Access, File};
+use cadenas_keys::{KeyId, ProviderId};
 
 use crate::{
     descriptor,
@@ -8,6 +9,7 @@ use crate::{
     home::VmHome,
     journal::{JournalError, Record, Transition},
     locks::{ClaimError, Claims},
+    prepare::rewrite,
     transition::Context,
     unlocked::Unlocked,
 };
@@ -20,7 +22,7 @@ pub(crate) struct OldHome {
 }
 
 /// Locks the home and every disk, and makes sure that the home is still the one that was unlocked.
-pub(crate) fn claim(unlocked: &Unlocked, context: Context<'_>) -> Result<OldHome, Refusal> {
+pub(crate) fn claim(unlocked: &Unlocked, context: Context<'_>, access: Access) -> Result<OldHome, Refusal> {
     let home = &unlocked.home;
     if let Some(pending) = context.journal.find(home.vm())? {
         return Err(JournalError::Pending { name: pending.name, transition: pending.transition }.into());
@@ -33,11 +35,25 @@ pub(crate) fn claim(unlocked: &Unlocked, context: Context<'_>) -> Result<OldHome
     }
     let mut files = Vec::with_capacity(unlocked.disks.len());
     for disk in &unlocked.disks {
-        let file = disk.file(Access::Read)?;
+        let file = disk.file(access)?;
         claims.image(&file).map_err(ClaimError::from)?;
         files.push(file);
     }
     Ok(OldHome { claims, files })
+}
+
+/// The record of a home whose disks are rewritten where they are; `keys` wrap what opens their journals.
+pub(crate) fn in_place_record(
+    unlocked: &Unlocked,
+    transition: Transition,
+    keys: Vec<(ProviderId, KeyId)>,
+) -> Result<Record, Refusal> {
+    let mut record = Record::of_home(&unlocked.home, transition);
+    let stay = unlocked.disks.iter().map(|disk| (disk.entry.target.clone(), disk.path.clone(), disk.path.clone()));
+    let rewrite = rewrite(stay, keys)?;
+    record.staged = rewrite.disks.iter().map(|disk| disk.journal.clone()).collect();
+    record.rewrite = Some(rewrite);
+    Ok(record)
 }
 
 impl Record {

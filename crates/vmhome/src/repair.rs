@@ -8,13 +8,18 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    definition::{Definition, DefinitionError},
+    definition::DefinitionError,
     descriptor::{self, HomeError, Identity},
+    error::Cause,
     files::{self, FileError, Kind},
-    journal::{Journal, JournalError, Obsolete, Placement, Record, Seen, Transition},
+    home::UnlockError,
+    journal::{JournalError, Obsolete, Placement, Record, Rewritten, Seen, Transition},
     locks::{ClaimError, Claims},
     phases::phases,
-    steps::{Step, Steps},
+    rewriting::Rewriting,
+    steps::Step,
+    transition::{Context, commit},
+    wipe::{Wipe, WipeError},
 };
 
 /// What a repair did.
@@ -96,6 +101,15 @@ pub enum RepairError {
         #[source]
         source: DefinitionError,
     },
+    /// The key that wraps the disks' keys is not here.
+    #[error(transparent)]
+    Unlock(#[from] UnlockError),
+    /// Disks that are half rewritten in place can neither go on nor back now.
+    #[error("the disks are half rewritten; it is tried again at the next repair")]
+    Rewrite(#[source] Box<Cause>),
+    /// A plain disk cannot be wiped.
+    #[error(transparent)]
+    Wipe(#[from] WipeError),
     /// The descriptor cannot be read.
     #[error(transparent)]
     Home(#[from] HomeError),
@@ -108,29 +122,27 @@ pub enum RepairError {
 }
 
 /// Settles what `record` says was interrupted. It may be killed at any step and be called again.
-pub fn repair(
-    journal: &Journal,
-    record: &Record,
-    definition: &dyn Definition,
-    steps: &dyn Steps,
-) -> Result<Repaired, RepairError> {
-    let Some(record) = journal.find(record.vm)? else { return Ok(Repaired::NothingToDo) };
+///
+/// Disks that are rewritten in place go on, or back if that was recorded; both need the key that wraps theirs, and both take as
+/// long as what is left of them.
+pub fn repair(record: &Record, context: Context<'_>) -> Result<Repaired, RepairError> {
+    let Some(record) = context.journal.find(record.vm)? else { return Ok(Repaired::NothingToDo) };
     let mut claims = Claims::default();
     claims.home(&record.home)?;
-    Settling { journal, record: &record, definition, steps }.settle(&mut claims)
+    Settling { context, record: &record }.settle(&mut claims)
 }
 
 /// A transition to be settled, by a repair or by the transition itself.
 pub(crate) struct Settling<'a> {
-    pub(crate) journal: &'a Journal,
+    pub(crate) context: Context<'a>,
     pub(crate) record: &'a Record,
-    pub(crate) definition: &'a dyn Definition,
-    pub(crate) steps: &'a dyn Steps,
 }
 
 /// Which way an interrupted transition goes.
 enum Fate {
     Undo,
+    /// Disks are on their way to the new form, and nobody wanted them back.
+    GoOn,
     Finish,
 }
 
@@ -138,9 +150,61 @@ impl Settling<'_> {
     /// Undoes or finishes, whichever the descriptor says.
     pub(crate) fn settle(&self, claims: &mut Claims) -> Result<Repaired, RepairError> {
         match self.fate()? {
-            Fate::Undo => self.undo().map(|()| Repaired::RolledBack),
+            Fate::Undo => self.go_back(claims).and_then(|()| self.undo()).map(|()| Repaired::RolledBack),
+            Fate::GoOn => self.go_on(claims),
             Fate::Finish => self.finish(claims).map(|home_kept| Repaired::RolledForward { home_kept }),
         }
+    }
+
+    /// Rewrites what is left, commits and finishes. What cannot be rewritten goes back instead.
+    fn go_on(&self, claims: &mut Claims) -> Result<Repaired, RepairError> {
+        self.claim_rewritten(claims)?;
+        let Some(rewriting) = Rewriting::announced(self.context, self.record) else {
+            return self.undo().map(|()| Repaired::RolledBack);
+        };
+        match rewriting.go_on() {
+            Ok(()) => {
+                commit(self.context, self.record)?;
+                self.finish(claims).map(|home_kept| Repaired::RolledForward { home_kept })
+            }
+            Err(Cause::Rewrite { .. } | Cause::Copied(_)) => {
+                self.go_back(claims)?;
+                self.undo().map(|()| Repaired::RolledBack)
+            }
+            Err(cause) => Err(cause.into()),
+        }
+    }
+
+    /// Restores every disk that was rewritten in place; nothing to do for a transition that copies.
+    fn go_back(&self, claims: &mut Claims) -> Result<(), RepairError> {
+        if Rewriting::announced(self.context, self.record).is_none() {
+            return Ok(());
+        }
+        self.claim_rewritten(claims)?;
+        let record = self.record.going_back();
+        self.context.journal.update(&record)?;
+        self.reached(Step::RollbackInPlaceRecorded);
+        Rewriting::announced(self.context, &record).map_or(Ok(()), |rewriting| rewriting.go_back())
+    }
+
+    /// Each disk must be there, under its old name or its new one, and nobody else may have it.
+    fn claim_rewritten(&self, claims: &mut Claims) -> Result<(), RepairError> {
+        for disk in self.rewritten() {
+            if !files::exists(&disk.old_path)? {
+                self.must_exist(&disk.new_path)?;
+            }
+            self.must_exist(&disk.journal)?;
+            claims.image_at_either(&disk.old_path, &disk.new_path)?;
+        }
+        Ok(())
+    }
+
+    fn rewritten(&self) -> &[Rewritten] {
+        self.record.rewrite.as_ref().map_or(&[], |rewrite| &rewrite.disks)
+    }
+
+    fn reached(&self, step: Step) {
+        self.context.steps.reached(step);
     }
 
     fn fate(&self) -> Result<Fate, RepairError> {
@@ -150,7 +214,9 @@ impl Settling<'_> {
             Transition::Encrypt | Transition::DeepRecrypt => self.fate_by_descriptor(now),
             Transition::Decrypt => self.fate_by_retired(now, identity_at(&record.retired_descriptor())?)?,
         };
+        let goes_on = record.after.is_some() && record.rewrite.as_ref().is_some_and(|rewrite| !rewrite.going_back);
         match fate {
+            Some(Fate::Undo) if goes_on => Ok(Fate::GoOn),
             Some(Fate::Undo) if record.after.is_some() => self.must_exist(&record.home).map(|()| Fate::Undo),
             Some(fate) => Ok(fate),
             None => {
@@ -158,7 +224,7 @@ impl Settling<'_> {
                 Err(RepairError::Unclear {
                     transition: record.transition,
                     descriptor: record.descriptor_path(),
-                    record: self.journal.path(record.vm),
+                    record: self.context.journal.path(record.vm),
                 })
             }
         }
@@ -206,7 +272,7 @@ impl Settling<'_> {
         }
         if record.after.is_some() {
             // Taken back first: from now on the home may be gone without being missed.
-            self.journal.update(&record.retracted())?;
+            self.context.journal.update(&record.retracted())?;
         }
         for staged in record.staged.iter().chain([&record.staged_descriptor()]) {
             self.remove_staged(staged)?;
@@ -215,9 +281,9 @@ impl Settling<'_> {
             files::remove_empty_folder(&record.home)?;
             files::sync_folder(files::parent(&record.home))?;
         }
-        self.steps.reached(Step::RollbackHomeRemoved);
-        self.journal.clear(record)?;
-        self.steps.reached(Step::RollbackFinished);
+        self.reached(Step::RollbackHomeRemoved);
+        self.context.journal.clear(record)?;
+        self.reached(Step::RollbackFinished);
         Ok(())
     }
 
@@ -230,7 +296,7 @@ impl Settling<'_> {
             // A plain copy on a datastore that is missing just now must not be forgotten.
             self.must_exist(folder)?;
         }
-        self.steps.reached(Step::RollbackStagedRemoved);
+        self.reached(Step::RollbackStagedRemoved);
         Ok(())
     }
 
@@ -245,8 +311,8 @@ impl Settling<'_> {
             Transition::Decrypt => self.finish_decrypt(claims),
             Transition::DeepRecrypt => self.finish_deep_recrypt(claims).map(|()| true),
         }?;
-        self.journal.clear(record)?;
-        self.steps.reached(phases(record.transition).finished);
+        self.context.journal.clear(record)?;
+        self.reached(phases(record).finished);
         Ok(home_kept)
     }
 
@@ -256,9 +322,27 @@ impl Settling<'_> {
         for obsolete in &self.record.obsolete {
             self.must_be_unchanged(obsolete)?;
         }
-        self.definition.undefine(self.record.vm).map_err(|source| self.failed("undefining", source))?;
-        self.steps.reached(Step::EncryptUndefined);
+        self.context.definition.undefine(self.record.vm).map_err(|source| self.failed("undefining", source))?;
+        self.reached(Step::EncryptUndefined);
+        self.wipe_obsolete()?;
         self.remove_obsolete()
+    }
+
+    /// Wiped disks look changed: that they were not must be remembered first, so that a repair goes on wiping.
+    fn wipe_obsolete(&self) -> Result<(), RepairError> {
+        let record = self.record;
+        if record.wipe == Wipe::None || record.obsolete.is_empty() {
+            return Ok(());
+        }
+        self.context.journal.update(&record.without_looks())?;
+        self.reached(Step::EncryptWipeAnnounced);
+        for obsolete in &record.obsolete {
+            if files::exists(&obsolete.path)? {
+                record.wipe.file(&obsolete.path)?;
+            }
+            self.reached(Step::EncryptPlainWiped);
+        }
+        Ok(())
     }
 
     fn finish_deep_recrypt(&self, claims: &mut Claims) -> Result<(), RepairError> {
@@ -271,21 +355,22 @@ impl Settling<'_> {
         let record = self.record;
         for placement in &record.placements {
             self.place(placement)?;
-            self.steps.reached(Step::DecryptDiskPlaced);
+            self.reached(Step::DecryptDiskPlaced);
         }
         if let Some(plain) = &record.definition {
-            self.definition
+            self.context
+                .definition
                 .define(record.vm, &plain.xml, plain.autostart)
                 .map_err(|source| self.failed("defining", source))?;
         }
-        self.steps.reached(Step::DecryptDefined);
+        self.reached(Step::DecryptDefined);
         self.claim_obsolete(claims)?;
         self.remove_obsolete()?;
         files::remove(&record.staged_descriptor())?;
         files::remove(&record.retired_descriptor())?;
         let removed = files::remove_empty_folder(&record.home)?;
         files::sync_folder(if removed { files::parent(&record.home) } else { &record.home })?;
-        self.steps.reached(Step::DecryptHomeRemoved);
+        self.reached(Step::DecryptHomeRemoved);
         Ok(!removed)
     }
 
@@ -306,14 +391,16 @@ impl Settling<'_> {
         self.record.obsolete.iter().try_for_each(|obsolete| Ok(claims.image_at(&obsolete.path)?))
     }
 
+    /// Removes the disks that a copy replaced, or the journals of disks that were rewritten.
     fn remove_obsolete(&self) -> Result<(), RepairError> {
-        for obsolete in &self.record.obsolete {
-            files::remove(&obsolete.path)?;
-            let folder = files::parent(&obsolete.path);
+        let journals = self.rewritten().iter().map(|disk| &disk.journal);
+        for path in self.record.obsolete.iter().map(|obsolete| &obsolete.path).chain(journals) {
+            files::remove(path)?;
+            let folder = files::parent(path);
             if Kind::of(folder)? == Kind::Folder {
                 files::sync_folder(folder)?;
             }
-            self.steps.reached(phases(self.record.transition).obsolete_removed);
+            self.reached(phases(self.record).obsolete_removed);
         }
         Ok(())
     }
@@ -332,6 +419,9 @@ impl Settling<'_> {
 
     /// The new disks are the VM's only data as soon as the old ones are removed.
     fn staged_must_exist(&self) -> Result<(), RepairError> {
+        if self.record.is_in_place() {
+            return self.rewritten().iter().try_for_each(|disk| self.must_exist(&disk.new_path));
+        }
         self.record.staged.iter().try_for_each(|staged| self.must_exist(staged))
     }
 
@@ -339,11 +429,21 @@ impl Settling<'_> {
         if files::exists(path)? {
             return Ok(());
         }
-        Err(RepairError::Gone { path: path.to_owned(), record: self.journal.path(self.record.vm) })
+        Err(RepairError::Gone { path: path.to_owned(), record: self.context.journal.path(self.record.vm) })
     }
 
     fn failed(&self, operation: &'static str, source: DefinitionError) -> RepairError {
         RepairError::Definition { operation, name: self.record.name.to_string(), source }
+    }
+}
+
+impl From<Cause> for RepairError {
+    fn from(cause: Cause) -> Self {
+        match cause {
+            Cause::Unlock(error) => Self::Unlock(error),
+            Cause::File(error) => Self::File(error),
+            cause => Self::Rewrite(Box::new(cause)),
+        }
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) struct DiskConfiguration {
     pub(crate) original: Original,
 }
 
-/// What an encrypted disk's own headers must say. It also has no backing file, no data file and no snapshots.
+/// What an encrypted disk's own headers must say. It also has no backing file and no data file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MustSay {
@@ -49,6 +49,14 @@ pub(crate) struct MustSay {
     pub(crate) virtual_size: u64,
     /// Of a qcow2 image, in bytes.
     pub(crate) cluster_size: Option<u64>,
+    /// Internal snapshots, which only a rewrite in place brings along.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(crate) snapshots: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_none(snapshots: &u32) -> bool {
+    *snapshots == 0
 }
 
 /// The plain disk that a decryption brings back.

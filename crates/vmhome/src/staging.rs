@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use cadenas_image::{Access, File, NewKey, Progress, Source, Target, Tuning, convert};
 use cadenas_keys::{Dek, KeyId, KeySafe, ObjectName, ProviderId, VmId};
 use cadenas_luks::MIN_ROUNDS;
+use cadenas_secret::SecretBytes;
 use uuid::Uuid;
 
 use crate::{
     compare::same_data,
+    concurrently::{concurrently, share},
     descriptor::{Descriptor, DescriptorError, DiskEntry, DiskFormat, Header},
     error::{Cause, Refusal},
     files::{self, FileError, Kind},
@@ -42,12 +44,10 @@ pub(crate) struct NewHome<'a> {
 /// Writes the disks under fresh DEKs, makes the descriptor, and proves both by opening them again through it.
 pub(crate) fn stage(run: &Run<'_>, home: &NewHome<'_>, disks: &[NewDisk<'_>]) -> Result<Staged, Cause> {
     begin_progress(run, disks.iter().map(|disk| &disk.source))?;
-    let mut made = Vec::with_capacity(disks.len());
-    for disk in disks {
-        made.push(write_disk(run, disk)?);
-        run.reached(run.phases().disk_staged);
-    }
-    let descriptor = describe(run, home, disks, &made)?;
+    let tuning = share(run.context.tuning, disks.len());
+    let write = |disk: &NewDisk<'_>, progress: &dyn Progress| write_disk(&run.record.home, disk, &tuning, progress);
+    let made = concurrently(disks, run.context.progress, write, || run.reached(run.phases().disk_staged))?;
+    let descriptor = describe(run, home, &made)?;
     prove(run, &descriptor, disks)?;
     run.reached(run.phases().staged_verified);
     Ok(Staged::Descriptor(Box::new(descriptor)))
@@ -75,47 +75,57 @@ impl Progress for Part<'_> {
     }
 }
 
-/// A disk that was written.
-struct Made {
-    dek: Dek,
-    object: ObjectName,
-    must_say: MustSay,
+/// An encrypted disk that was made, or will be, as the descriptor tells it.
+pub(crate) struct NewEntry {
+    pub(crate) target: String,
+    pub(crate) file: FileName,
+    pub(crate) original: Original,
+    pub(crate) dek: Dek,
+    pub(crate) must_say: MustSay,
 }
 
-fn write_disk(run: &Run<'_>, disk: &NewDisk<'_>) -> Result<Made, Cause> {
+fn write_disk(home: &Path, disk: &NewDisk<'_>, tuning: &Tuning, progress: &dyn Progress) -> Result<NewEntry, Cause> {
     let copy_failed = || Cause::copy(&disk.target);
-    let object = ObjectName::disk(&disk.target).map_err(DescriptorError::Target)?;
     let dek = Dek::generate();
-    let file = File::create_new(&run.record.home.join(&disk.file)).map_err(copy_failed())?;
-    // A DEK is 256 random bits: more rounds would only make starting slower.
-    let key = NewKey { passphrase: &dek.luks_passphrase(), rounds: MIN_ROUNDS, uuid: random_uuid() };
-    let info = convert(&disk.source, &file, &disk.into, Some(key), &Tuning::default(), &Part(run.context.progress));
-    let info = info.map_err(copy_failed())?;
-    let must_say = MustSay::of(&info).ok_or_else(|| Cause::CopyDiffers { target: disk.target.clone() })?;
-    Ok(Made { dek, object, must_say })
+    let file = File::create_new(&home.join(&disk.file)).map_err(copy_failed())?;
+    let passphrase = dek.luks_passphrase();
+    let info = convert(&disk.source, &file, &disk.into, Some(new_key(&passphrase)), tuning, &Part(progress));
+    let must_say =
+        MustSay::of(&info.map_err(copy_failed())?).ok_or_else(|| Cause::CopyDiffers { target: disk.target.clone() })?;
+    let (target, file, original) = (disk.target.clone(), disk.file.clone(), disk.original.clone());
+    Ok(NewEntry { target, file, original, dek, must_say })
+}
+
+/// The key slot of a DEK. That is 256 random bits: more rounds would only make starting slower.
+pub(crate) fn new_key(passphrase: &SecretBytes) -> NewKey<'_> {
+    NewKey { passphrase, rounds: MIN_ROUNDS, uuid: random_uuid() }
 }
 
 fn random_uuid() -> Uuid {
     VmId::random().uuid()
 }
 
-fn describe(run: &Run<'_>, home: &NewHome<'_>, disks: &[NewDisk<'_>], made: &[Made]) -> Result<Descriptor, Cause> {
+pub(crate) fn describe(run: &Run<'_>, home: &NewHome<'_>, made: &[NewEntry]) -> Result<Descriptor, Cause> {
     let (keyring, vm) = (run.context.keyring, run.record.vm);
-    let pairs = || disks.iter().zip(made);
+    let objects: Vec<_> = made
+        .iter()
+        .map(|made| ObjectName::disk(&made.target))
+        .collect::<Result<_, _>>()
+        .map_err(DescriptorError::Target)?;
     let header = Header {
         vm,
         name: run.record.name.clone(),
         policy: home.policy.to_owned(),
         created: home.created.to_owned(),
-        disks: pairs().map(|(disk, made)| entry(disk, made)).collect(),
+        disks: made.iter().zip(&objects).map(|(made, object)| entry(made, object)).collect(),
     };
     let configuration = Configuration {
         domain_xml: home.domain_xml.to_owned(),
         autostart: home.autostart,
-        disks: pairs().map(|(disk, made)| sealed(disk, made)).collect(),
+        disks: made.iter().map(sealed).collect(),
     };
     let (object, dek) = (ObjectName::configuration(), Dek::generate());
-    let deks = made.iter().map(|made| (&made.object, &made.dek)).chain([(&object, &dek)]);
+    let deks = objects.iter().zip(made.iter().map(|made| &made.dek)).chain([(&object, &dek)]);
     let entries: Result<Vec<_>, _> =
         deks.map(|(object, dek)| keyring.wrap(home.provider, home.key, vm, object, dek)).collect();
     let key_safe = KeySafe::new(entries?).map_err(|error| DescriptorError::Twice(error.object.to_string()))?;
@@ -123,18 +133,18 @@ fn describe(run: &Run<'_>, home: &NewHome<'_>, disks: &[NewDisk<'_>], made: &[Ma
     Ok(Descriptor::new(header, key_safe, configuration)?)
 }
 
-fn entry(disk: &NewDisk<'_>, made: &Made) -> DiskEntry {
+fn entry(made: &NewEntry, object: &ObjectName) -> DiskEntry {
     DiskEntry {
-        target: disk.target.clone(),
-        path: disk.file.clone(),
+        target: made.target.clone(),
+        path: made.file.clone(),
         format: made.must_say.format,
         luks_uuid: made.must_say.luks_uuid,
-        dek: made.object.clone(),
+        dek: object.clone(),
     }
 }
 
-fn sealed(disk: &NewDisk<'_>, made: &Made) -> DiskConfiguration {
-    DiskConfiguration { target: disk.target.clone(), must_say: made.must_say.clone(), original: disk.original.clone() }
+fn sealed(made: &NewEntry) -> DiskConfiguration {
+    DiskConfiguration { target: made.target.clone(), must_say: made.must_say.clone(), original: made.original.clone() }
 }
 
 /// Opens everything as a later start will, from the bytes of the descriptor, and compares the data.

@@ -59,6 +59,10 @@ steps! {
     EncryptCommitted = "encrypt/committed",
     /// The hypervisor has forgotten the plain definition.
     EncryptUndefined = "encrypt/undefined",
+    /// The journal says that the plain disks were as they had been copied, and may look different from now on.
+    EncryptWipeAnnounced = "encrypt/wipe-announced",
+    /// A plain disk is wiped.
+    EncryptPlainWiped = "encrypt/plain-wiped",
     /// A plain disk is removed.
     EncryptPlainRemoved = "encrypt/plain-removed",
     /// The journal is clear.
@@ -83,6 +87,42 @@ steps! {
     DecryptHomeRemoved = "decrypt/home-removed",
     /// The journal is clear.
     DecryptFinished = "decrypt/finished",
+    /// The journal says what is about to be made.
+    EncryptInPlaceRecorded = "encrypt-in-place/recorded",
+    /// A disk's own journal is written and flushed; the disk is as it was.
+    EncryptInPlaceDiskPrepared = "encrypt-in-place/disk-prepared",
+    /// The descriptor is written under its hidden name and flushed.
+    EncryptInPlaceDescriptorStaged = "encrypt-in-place/descriptor-staged",
+    /// The journal knows the new descriptor: from here on it goes forward, unless it fails or is cancelled.
+    EncryptInPlaceAnnounced = "encrypt-in-place/announced",
+    /// A disk lies in the home, as it was.
+    EncryptInPlaceDiskMoved = "encrypt-in-place/disk-moved",
+    /// A disk is encrypted.
+    EncryptInPlaceDiskRewritten = "encrypt-in-place/disk-rewritten",
+    /// Every disk opens with its wrapped key.
+    EncryptInPlaceProved = "encrypt-in-place/proved",
+    /// The descriptor has its name: from here on the VM is encrypted.
+    EncryptInPlaceCommitted = "encrypt-in-place/committed",
+    /// A disk's own journal is removed.
+    EncryptInPlaceJournalRemoved = "encrypt-in-place/journal-removed",
+    /// The journal is clear.
+    EncryptInPlaceFinished = "encrypt-in-place/finished",
+    /// The journal says what is about to be made.
+    DecryptInPlaceRecorded = "decrypt-in-place/recorded",
+    /// A disk's own journal is written and flushed; the disk is as it was.
+    DecryptInPlaceDiskPrepared = "decrypt-in-place/disk-prepared",
+    /// The journal holds the plain definition: from here on it goes forward, unless it fails or is cancelled.
+    DecryptInPlaceAnnounced = "decrypt-in-place/announced",
+    /// A disk is plain.
+    DecryptInPlaceDiskRewritten = "decrypt-in-place/disk-rewritten",
+    /// Every disk is plain and has its old owner and mode.
+    DecryptInPlaceProved = "decrypt-in-place/proved",
+    /// The descriptor is put aside: from here on the VM is plain.
+    DecryptInPlaceCommitted = "decrypt-in-place/committed",
+    /// A disk's own journal is removed.
+    DecryptInPlaceJournalRemoved = "decrypt-in-place/journal-removed",
+    /// The journal is clear.
+    DecryptInPlaceFinished = "decrypt-in-place/finished",
     /// The descriptor with new wrappings is written under its hidden name and flushed.
     RecryptDescriptorStaged = "recrypt/descriptor-staged",
     /// It has its name: from here on the new key opens the VM, and the old one is no longer needed.
@@ -103,10 +143,34 @@ steps! {
     DeepRecryptOldRemoved = "deep-recrypt/old-removed",
     /// The journal is clear.
     DeepRecryptFinished = "deep-recrypt/finished",
+    /// The journal says what is about to be made.
+    DeepRecryptInPlaceRecorded = "deep-recrypt-in-place/recorded",
+    /// A disk's own journal is written and flushed; the disk is as it was.
+    DeepRecryptInPlaceDiskPrepared = "deep-recrypt-in-place/disk-prepared",
+    /// The new descriptor is written under its hidden name and flushed.
+    DeepRecryptInPlaceDescriptorStaged = "deep-recrypt-in-place/descriptor-staged",
+    /// The journal knows the new descriptor: from here on it goes forward, unless it fails or is cancelled.
+    DeepRecryptInPlaceAnnounced = "deep-recrypt-in-place/announced",
+    /// A disk is encrypted anew.
+    DeepRecryptInPlaceDiskRewritten = "deep-recrypt-in-place/disk-rewritten",
+    /// Every disk opens with its new wrapped key.
+    DeepRecryptInPlaceProved = "deep-recrypt-in-place/proved",
+    /// The new descriptor has its name.
+    DeepRecryptInPlaceCommitted = "deep-recrypt-in-place/committed",
+    /// A disk's own journal is removed.
+    DeepRecryptInPlaceJournalRemoved = "deep-recrypt-in-place/journal-removed",
+    /// The journal is clear.
+    DeepRecryptInPlaceFinished = "deep-recrypt-in-place/finished",
     /// A disk has its one-time key slot.
     StartOneTimeSlotWritten = "start/one-time-slot-written",
     /// A disk's one-time key slot is overwritten.
     StartSlotErased = "start/slot-erased",
+    /// The journal says that disks that were rewritten in place go back.
+    RollbackInPlaceRecorded = "rollback-in-place/recorded",
+    /// A disk is again what it was.
+    RollbackInPlaceDiskRestored = "rollback-in-place/disk-restored",
+    /// A disk lies again where it was.
+    RollbackInPlaceDiskMovedBack = "rollback-in-place/disk-moved-back",
     /// A file that a failed or interrupted transition made is removed.
     RollbackStagedRemoved = "rollback/staged-removed",
     /// The home folder that it made is removed.

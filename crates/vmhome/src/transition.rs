@@ -3,19 +3,20 @@
 //! A step that fails before the commit is undone by the same code that repairs after a crash ([`crate::repair()`]); which
 //! of the two ways it goes is read from the disk, never remembered.
 
-use cadenas_image::Progress;
+use cadenas_image::{Progress, Tuning};
 use cadenas_keys::KeyRing;
 
 use crate::{
     definition::Definition,
     descriptor::Descriptor,
     error::{Cause, Refusal, TransitionError},
-    files,
+    files::{self, FileError},
     home::VmHome,
     journal::{Journal, PlainDefinition, Record, Seen, Transition},
     locks::Claims,
     phases::{Phases, phases},
     repair::{RepairError, Repaired, Settling},
+    rewriting::Rewriting,
     steps::{Step, Steps},
 };
 
@@ -32,6 +33,8 @@ pub struct Context<'a> {
     pub steps: &'a dyn Steps,
     /// Who wants to know of bytes, and may cancel.
     pub progress: &'a dyn Progress,
+    /// How much of the machine the disks may take, all together.
+    pub tuning: Tuning,
 }
 
 /// What staging made besides the disks that the record names.
@@ -69,13 +72,11 @@ impl Run<'_> {
             home = self.new_home(&staged);
             self.commit(staged)
         });
-        let Self { record, mut claims, .. } = self;
-        let settling = Settling {
-            journal: self.context.journal,
-            record: &record,
-            definition: self.context.definition,
-            steps: self.context.steps,
-        };
+        let Self { mut record, mut claims, context } = self;
+        if let (Err(_), Some(rewrite)) = (&committed, &mut record.rewrite) {
+            rewrite.going_back = true;
+        }
+        let settling = Settling { context, record: &record };
         match committed {
             Ok(()) => match settling.finish(&mut claims) {
                 Ok(home_kept) => Ok(Done { home, home_kept }),
@@ -94,7 +95,7 @@ impl Run<'_> {
     }
 
     pub(crate) fn phases(&self) -> &'static Phases {
-        phases(self.record.transition)
+        phases(&self.record)
     }
 
     fn new_home(&self, staged: &Staged) -> Option<VmHome> {
@@ -111,17 +112,14 @@ impl Run<'_> {
 
     /// Everything that was staged is flushed before it is announced, and announced before it is committed.
     fn commit(&mut self, staged: Staged) -> Result<(), Cause> {
-        let descriptor = self.record.descriptor_path();
-        let (from, to) = match staged {
+        let after = match staged {
             Staged::Descriptor(new) => {
                 files::write_staged(&self.record.staged_descriptor(), &new.to_bytes())?;
-                self.record.after = Some(new.identity());
-                (self.record.staged_descriptor(), descriptor)
+                Some(new.identity())
             }
             Staged::Plain(plain) => {
-                self.record.after = self.record.before;
                 self.record.definition = Some(plain);
-                (descriptor, self.record.retired_descriptor())
+                self.record.before
             }
         };
         self.sync_staged()?;
@@ -129,15 +127,13 @@ impl Run<'_> {
             self.reached(step);
         }
         self.last_look()?;
+        self.record.after = after;
         self.context.journal.update(&self.record)?;
         self.reached(self.phases().announced);
-        match self.record.transition {
-            Transition::Encrypt => files::rename_new(&from, &to)?,
-            Transition::Decrypt | Transition::DeepRecrypt => files::rename_over(&from, &to)?,
+        if let Some(rewriting) = Rewriting::announced(self.context, &self.record) {
+            rewriting.go_on()?;
         }
-        files::sync_folder(&self.record.home)?;
-        self.reached(self.phases().committed);
-        Ok(())
+        Ok(commit(self.context, &self.record)?)
     }
 
     fn sync_staged(&self) -> Result<(), Cause> {
@@ -160,6 +156,19 @@ impl Run<'_> {
         }
         Ok(())
     }
+}
+
+/// The one rename that makes the new VM the one that is.
+pub(crate) fn commit(context: Context<'_>, record: &Record) -> Result<(), FileError> {
+    let (descriptor, staged) = (record.descriptor_path(), record.staged_descriptor());
+    match record.transition {
+        Transition::Encrypt => files::rename_new(&staged, &descriptor)?,
+        Transition::DeepRecrypt => files::rename_over(&staged, &descriptor)?,
+        Transition::Decrypt => files::rename_over(&descriptor, &record.retired_descriptor())?,
+    }
+    files::sync_folder(&record.home)?;
+    context.steps.reached(phases(record).committed);
+    Ok(())
 }
 
 fn undone(record: &Record, cause: Cause) -> TransitionError {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
+use super::tuning::TuningArgs;
+
 pub(crate) const EXAMPLES: &str = "\
 EXAMPLES:
   cadenas vm ls
@@ -31,11 +33,14 @@ EXAMPLES:
   cadenas vm encrypt web01 --provider nkp
   cadenas vm encrypt web01 --disk vda --disk vdb   Not the other disks
   cadenas vm encrypt web01 --home /data/web01      Where the encrypted VM shall lie
+  cadenas vm encrypt web01 --in-place              Without room for a copy
+  cadenas vm encrypt web01 --rate-limit 200M       Leave some of the datastore to others
 
 The VM must be off, without snapshots, with raw or qcow2 disks in files.";
 const DECRYPT: &str = "\
 EXAMPLES:
   cadenas vm decrypt web01
+  cadenas vm decrypt web01 --in-place
 
 The VM must be off. libvirt gets its old definition back.";
 const RECRYPT: &str = "\
@@ -90,7 +95,7 @@ pub enum Command {
     Encrypt(Encrypt),
     /// Decrypt a VM
     #[command(after_help = DECRYPT)]
-    Decrypt(Operate),
+    Decrypt(Decrypt),
     /// Change a VM's key
     #[command(after_help = RECRYPT)]
     Recrypt(Recrypt),
@@ -157,6 +162,37 @@ pub struct EncryptionArgs {
     /// The encrypted disks' format [default: the one that keeps holes]
     #[arg(long, value_enum)]
     pub format: Option<EncryptedFormat>,
+    /// How the disks are rewritten.
+    #[command(flatten)]
+    pub work: DiskWorkArgs,
+    /// What happens to the plain disks before they are removed, after a copy [default: discard]
+    #[arg(long, value_enum)]
+    pub wipe: Option<Wipe>,
+}
+
+/// How disks are rewritten.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct DiskWorkArgs {
+    /// Rewrite the disks where they lie [default: copy them where there is room, else in place]
+    #[arg(long, conflicts_with = "copy")]
+    pub in_place: bool,
+    /// Copy the disks, or refuse where there is no room
+    #[arg(long)]
+    pub copy: bool,
+    /// How much of the machine it may take.
+    #[command(flatten)]
+    pub tuning: TuningArgs,
+}
+
+/// What happens to a plain disk before it is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Wipe {
+    /// It is only removed
+    None,
+    /// Its blocks are given back to the file system
+    Discard,
+    /// Zeros are written over it
+    Zero,
 }
 
 /// The format of an encrypted disk.
@@ -199,6 +235,19 @@ pub struct Encrypt {
     pub wait: WaitArgs,
 }
 
+/// `cadenas vm decrypt`
+#[derive(Debug, Args)]
+pub struct Decrypt {
+    /// Its name or UUID
+    pub vm: String,
+    /// How the disks are rewritten.
+    #[command(flatten)]
+    pub work: DiskWorkArgs,
+    /// Whether to wait.
+    #[command(flatten)]
+    pub wait: WaitArgs,
+}
+
 /// `cadenas vm recrypt`
 #[derive(Debug, Args)]
 pub struct Recrypt {
@@ -210,6 +259,9 @@ pub struct Recrypt {
     /// New data keys and rewritten disks, not only a new wrapping
     #[arg(long)]
     pub deep: bool,
+    /// How the disks are rewritten.
+    #[command(flatten)]
+    pub work: DiskWorkArgs,
     /// Whether to wait.
     #[command(flatten)]
     pub wait: WaitArgs,

@@ -3,12 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use cadenas_api::{
-    DATASTORE_DEFAULT, DiskFormat, RecryptVm, RegisterVm, SetPolicy, ShutdownVm, VM_ENCRYPTION_POLICY, Vm,
+    DATASTORE_DEFAULT, DiskFormat, DiskMethod, RecryptVm, RegisterVm, SetPolicy, ShutdownVm, VM_ENCRYPTION_POLICY, Vm,
 };
 
 use super::{Ended, Result};
 use crate::{
-    args::vm::{Command, Encrypt, EncryptedFormat, EncryptionArgs, Operate, Recrypt, Shutdown, WaitArgs},
+    args::{
+        tuning::TuningArgs,
+        vm::{
+            Command, Decrypt, DiskWorkArgs, Encrypt, EncryptedFormat, EncryptionArgs, Operate, Recrypt, Shutdown,
+            WaitArgs, Wipe,
+        },
+    },
     error::Failure,
     files::FileError,
     output::print,
@@ -24,11 +30,14 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result {
         Command::Show(args) => session.show(client.vm(&args.vm), show::detail).await,
         Command::SetPolicy(args) => set_policy(session, &args.vm, args.policy, args.encryption, args.wait).await,
         Command::Encrypt(args) => encrypt(session, args).await,
-        Command::Decrypt(Operate { vm, wait }) => {
-            set_policy(session, &vm, DATASTORE_DEFAULT.to_owned(), EncryptionArgs::default(), wait).await
+        Command::Decrypt(Decrypt { vm, work, wait }) => {
+            let encryption = EncryptionArgs { work, ..EncryptionArgs::default() };
+            set_policy(session, &vm, DATASTORE_DEFAULT.to_owned(), encryption, wait).await
         }
-        Command::Recrypt(Recrypt { vm, provider, deep, wait }) => {
-            session.operate(client.recrypt_vm(&vm, &RecryptVm { provider, deep }), wait).await
+        Command::Recrypt(Recrypt { vm, provider, deep, work, wait }) => {
+            let TuningArgs { jobs, rate_limit } = work.tuning;
+            let request = RecryptVm { provider, deep, method: method(work), jobs, rate_limit };
+            session.operate(client.recrypt_vm(&vm, &request), wait).await
         }
         Command::Start(args) => session.operate(client.start_vm(&args.vm), args.wait).await,
         Command::Shutdown(Shutdown { vm, timeout, wait }) => {
@@ -46,9 +55,18 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result {
 }
 
 async fn set_policy(session: &Session, vm: &str, policy: String, encryption: EncryptionArgs, wait: WaitArgs) -> Result {
-    let EncryptionArgs { provider, disks, home, format } = encryption;
-    let home = home.as_deref().map(absolute).transpose()?;
-    let request = SetPolicy { policy, provider, disks, home, format: format.map(disk_format) };
+    let EncryptionArgs { provider, disks, home, format, work, wipe } = encryption;
+    let request = SetPolicy {
+        policy,
+        provider,
+        disks,
+        home: home.as_deref().map(absolute).transpose()?,
+        format: format.map(disk_format),
+        method: method(work),
+        jobs: work.tuning.jobs,
+        rate_limit: work.tuning.rate_limit,
+        wipe: wipe.map(wiping),
+    };
     session.operate(session.client.set_policy(vm, &request), wait).await
 }
 
@@ -71,6 +89,22 @@ fn disk_format(format: EncryptedFormat) -> DiskFormat {
     match format {
         EncryptedFormat::Qcow2 => DiskFormat::Qcow2,
         EncryptedFormat::Luks => DiskFormat::Luks,
+    }
+}
+
+fn method(work: DiskWorkArgs) -> Option<DiskMethod> {
+    match (work.in_place, work.copy) {
+        (true, _) => Some(DiskMethod::InPlace),
+        (false, true) => Some(DiskMethod::Copy),
+        (false, false) => None,
+    }
+}
+
+fn wiping(wipe: Wipe) -> cadenas_api::Wipe {
+    match wipe {
+        Wipe::None => cadenas_api::Wipe::None,
+        Wipe::Discard => cadenas_api::Wipe::Discard,
+        Wipe::Zero => cadenas_api::Wipe::Zero,
     }
 }
 

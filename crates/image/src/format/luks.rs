@@ -35,12 +35,7 @@ impl<'a> LuksArea<'a> {
 
     /// What everybody may know of it.
     pub(crate) fn describe(&self) -> Encryption {
-        Encryption {
-            uuid: self.header.uuid(),
-            cipher: self.header.cipher().to_owned(),
-            digest: self.header.digest(),
-            active_slots: self.header.active_slots().map(SlotIndex::number).collect(),
-        }
+        describe(&self.header)
     }
 
     /// The first slot that opens with `passphrase`, and the volume key in it.
@@ -77,5 +72,15 @@ impl<'a> LuksArea<'a> {
         }
         self.header = header;
         Ok(())
+    }
+}
+
+/// What everybody may know of a volume.
+pub(crate) fn describe(header: &Header) -> Encryption {
+    Encryption {
+        uuid: header.uuid(),
+        cipher: header.cipher().to_owned(),
+        digest: header.digest(),
+        active_slots: header.active_slots().map(SlotIndex::number).collect(),
     }
 }

@@ -7,7 +7,7 @@ pub(crate) mod raw;
 use std::{fmt, ops::Range, str::FromStr};
 
 use crate::{
-    ImageError, Storage,
+    ImageError, Storage, in_place,
     plan::{Content, Extent},
 };
 
@@ -29,7 +29,7 @@ pub struct UnknownFormat;
 
 impl Format {
     /// Tells the format by the first bytes, as QEMU does. A guest can write these bytes into its raw disk: whoever knows the
-    /// format from elsewhere uses that instead.
+    /// format from elsewhere uses that instead. An image that is being rewritten in place has no format, and is an error.
     pub(crate) fn probe(storage: &dyn Storage) -> Result<Self, ImageError> {
         const MAGIC_BYTES: u64 = 6;
         let mut magic = [0; 6];
@@ -38,7 +38,10 @@ impl Format {
         Ok(match magic {
             [b'Q', b'F', b'I', 0xfb, ..] => Self::Qcow2,
             [b'L', b'U', b'K', b'S', 0xba, 0xbe] => Self::Luks,
-            _ => Self::Raw,
+            _ => match in_place::journal_of(storage)? {
+                Some(journal) => return Err(ImageError::Between { image: storage.name(), journal }),
+                None => Self::Raw,
+            },
         })
     }
 }

@@ -57,6 +57,12 @@ pub(crate) trait Layout: Send + Sync {
     /// Writes what the new image needs beside its data, out of the old image's way, and flushes. Can be repeated.
     fn stage(&self) -> Result<(), ImageError>;
 
+    /// After the last zone, before the new image's front: cuts the file, wipes what must be gone when the image is the new one, and
+    /// flushes. The way back is still open afterwards. Can be repeated.
+    fn ready_new(&self) -> Result<(), ImageError> {
+        Ok(())
+    }
+
     /// After the new image's first sector is durable: frees what only the old image used, wipes the remains. Can be repeated.
     fn clean_new(&self) -> Result<(), ImageError>;
 

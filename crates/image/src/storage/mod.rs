@@ -98,6 +98,13 @@ impl dyn Storage + '_ {
         self.sync().map_err(|source| ImageError::Sync { image: self.name(), source })
     }
 
+    /// [`Storage::discard`] of whatever range, with an error that names it.
+    pub(crate) fn discard_range(&self, range: Range<u64>) -> Result<(), ImageError> {
+        let len = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
+        let offset = range.start;
+        self.discard(range).map_err(|source| ImageError::Write { image: self.name(), offset, len, source })
+    }
+
     pub(crate) fn data_after(&self, from: u64) -> Result<Option<Range<u64>>, ImageError> {
         self.next_data(from).map_err(|source| ImageError::Holes { image: self.name(), source })
     }

@@ -45,7 +45,7 @@ async fn vms(rig: &Rig) {
     for task in [
         client.start_vm("web01").await,
         client.recrypt_vm("web01", &RecryptVm::default()).await,
-        client.recrypt_vm("web01", &RecryptVm { provider: None, deep: true }).await,
+        client.recrypt_vm("web01", &RecryptVm { deep: true, ..RecryptVm::default() }).await,
         client.verify_vm("web01").await,
         client.unlock_vm("web01").await,
         client.shutdown_vm("web01", &ShutdownVm::default()).await,
@@ -95,5 +95,5 @@ fn client_and_document_have_the_same_operations() {
 }
 
 fn decryption() -> SetPolicy {
-    SetPolicy { policy: DATASTORE_DEFAULT.to_owned(), provider: None, disks: vec![], home: None, format: None }
+    SetPolicy { policy: DATASTORE_DEFAULT.to_owned(), ..SetPolicy::default() }
 }

@@ -165,8 +165,8 @@ impl Host for MemoryHost {
         match operation {
             VmOperation::Encrypt { provider, key, .. }
             | VmOperation::Recrypt { provider, key }
-            | VmOperation::DeepRecrypt { provider, key } => self.wrap(vm, provider, key),
-            VmOperation::Decrypt => Ok(self.change(vm, |found| *found = plain(found.id, &found.name))),
+            | VmOperation::DeepRecrypt { provider, key, .. } => self.wrap(vm, provider, key),
+            VmOperation::Decrypt { .. } => Ok(self.change(vm, |found| *found = plain(found.id, &found.name))),
             VmOperation::Start => Ok(self.change(vm, |found| found.power = PowerState::Running)),
             VmOperation::Shutdown { .. } | VmOperation::Kill => {
                 Ok(self.change(vm, |found| found.power = PowerState::Off))

@@ -110,7 +110,7 @@ impl Rig {
 
 pub(crate) fn encryption(provider: Option<&str>) -> SetPolicy {
     let provider = provider.map(ToOwned::to_owned);
-    SetPolicy { policy: VM_ENCRYPTION_POLICY.to_owned(), provider, disks: vec![], home: None, format: None }
+    SetPolicy { policy: VM_ENCRYPTION_POLICY.to_owned(), provider, ..SetPolicy::default() }
 }
 
 pub(crate) fn password(text: &str) -> Password {

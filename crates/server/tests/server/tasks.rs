@@ -188,7 +188,8 @@ async fn a_shallow_recrypt_is_quick_and_leaves_one_task_and_one_event() {
     for round in 0..50 {
         let provider = Some(if round % 2 == 0 { "two" } else { "one" }.to_owned());
         let begun = Instant::now();
-        let task = rig.client.recrypt_vm("web01", &RecryptVm { provider, deep: false }).await.expect("active");
+        let task =
+            rig.client.recrypt_vm("web01", &RecryptVm { provider, ..RecryptVm::default() }).await.expect("active");
         times.push(begun.elapsed());
         assert!(task.outcome.expect("succeeded").changed);
     }

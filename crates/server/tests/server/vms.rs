@@ -2,7 +2,7 @@
 
 use cadenas_api::{
     DATASTORE_DEFAULT, DiskFormat, Padlock, ProblemCode, RecryptVm, RegisterVm, SetPolicy, ShutdownVm,
-    VM_ENCRYPTION_POLICY,
+    VM_ENCRYPTION_POLICY, Wipe,
 };
 use cadenas_keys::VmId;
 
@@ -57,7 +57,7 @@ async fn encrypting_takes_the_named_or_the_default_provider() {
     assert_eq!(used().await, second.id);
     rig.client.recrypt_vm("web01", &RecryptVm::default()).await.expect("the default");
     assert_eq!(used().await, first.id);
-    let named = RecryptVm { provider: Some(second.id.to_string()), deep: true };
+    let named = RecryptVm { provider: Some(second.id.to_string()), deep: true, ..RecryptVm::default() };
     assert_eq!(rig.client.recrypt_vm("web01", &named).await.expect("the named one").kind, "vm.deep-recrypt");
     assert_eq!(used().await, second.id);
     refused(rig.encrypt(vm, Some("none")).await, ProblemCode::NoSuchProvider);
@@ -80,6 +80,7 @@ async fn policies_are_the_two_of_vsphere() {
         SetPolicy { disks: vec!["vda".to_owned()], ..plain.clone() },
         SetPolicy { home: Some("/vms".into()), ..plain.clone() },
         SetPolicy { format: Some(DiskFormat::Luks), ..plain.clone() },
+        SetPolicy { wipe: Some(Wipe::Zero), ..plain.clone() },
     ] {
         refused(rig.client.set_policy("web01", &misplaced).await, ProblemCode::BadRequest);
     }

@@ -14,8 +14,9 @@ use cadenas_image::{Access, File, NoProgress, Progress, Target, Tuning, convert,
 use cadenas_keys::{Kdk, KeyId, KeyRing, ProviderId, VmId};
 use cadenas_secret::SecretBytes;
 use cadenas_vmhome::{
-    Context, Decrypted, Definition, DefinitionError, DiskFormat, EncryptPlan, Journal, NoSteps, PlainDisk, PlainFormat,
-    Repaired, Step, Steps, TransitionError, Unlocked, VmHome, decrypt, deep_recrypt, encrypt, repair,
+    Context, Decrypted, Definition, DefinitionError, DiskFormat, EncryptPlan, Journal, Method, NoSteps, PlainDisk,
+    PlainFormat, Repaired, Step, Steps, TransitionError, Unlocked, VmHome, Wipe, decrypt, deep_recrypt, encrypt,
+    repair,
 };
 use tempfile::TempDir;
 
@@ -154,11 +155,20 @@ impl Bed {
             disks: self.guests.iter().map(|guest| guest.plain.clone()).collect(),
             provider: self.provider,
             key: self.key,
+            method: Method::Copy,
+            wipe: Wipe::Discard,
         }
     }
 
     pub(crate) fn context<'a>(&'a self, steps: &'a dyn Steps, progress: &'a dyn Progress) -> Context<'a> {
-        Context { keyring: &self.keyring, journal: &self.journal, definition: &self.twin, steps, progress }
+        Context {
+            keyring: &self.keyring,
+            journal: &self.journal,
+            definition: &self.twin,
+            steps,
+            progress,
+            tuning: Tuning::default(),
+        }
     }
 
     pub(crate) fn encrypt(&self) -> VmHome {
@@ -166,16 +176,35 @@ impl Bed {
     }
 
     pub(crate) fn encrypt_with(&self, steps: &dyn Steps) -> Result<VmHome, TransitionError> {
-        encrypt(&self.plan(), self.context(steps, &NoProgress))
+        encrypt(&self.plan(), self.context(steps, &NoProgress)).map(|made| made.home)
+    }
+
+    /// With its disks rewritten where they lie.
+    pub(crate) fn encrypt_in_place_with(
+        &self,
+        steps: &dyn Steps,
+        progress: &dyn Progress,
+    ) -> Result<VmHome, TransitionError> {
+        let plan = EncryptPlan { method: Method::InPlace, ..self.plan() };
+        encrypt(&plan, self.context(steps, progress)).map(|made| made.home)
     }
 
     pub(crate) fn decrypt_with(&self, steps: &dyn Steps) -> Result<Decrypted, TransitionError> {
-        decrypt(&self.unlocked(), self.context(steps, &NoProgress))
+        self.decrypt_by(Method::Copy, steps)
+    }
+
+    pub(crate) fn decrypt_by(&self, method: Method, steps: &dyn Steps) -> Result<Decrypted, TransitionError> {
+        decrypt(&self.unlocked(), method, self.context(steps, &NoProgress))
     }
 
     pub(crate) fn deep_recrypt_with(&self, steps: &dyn Steps) -> Result<VmHome, TransitionError> {
+        self.deep_recrypt_by(Method::Copy, steps)
+    }
+
+    pub(crate) fn deep_recrypt_by(&self, method: Method, steps: &dyn Steps) -> Result<VmHome, TransitionError> {
         let context = self.context(steps, &NoProgress);
-        deep_recrypt(&self.unlocked(), self.provider, self.next_key, "2026-11-25T00:00:00Z", context)
+        deep_recrypt(&self.unlocked(), self.provider, self.next_key, "2026-11-25T00:00:00Z", method, context)
+            .map(|made| made.home)
     }
 
     pub(crate) fn unlocked(&self) -> Unlocked {
@@ -187,7 +216,7 @@ impl Bed {
         let pending = self.journal.pending().expect("readable");
         pending
             .into_iter()
-            .map(|record| repair(&self.journal, &record.expect("readable"), &self.twin, steps).expect("settled"))
+            .map(|record| repair(&record.expect("readable"), self.context(steps, &NoProgress)).expect("settled"))
             .collect()
     }
 
@@ -307,6 +336,36 @@ pub(crate) fn as_process<T>(run: impl FnOnce() -> T) -> Option<T> {
         Ok(done) => Some(done),
         Err(payload) if payload.is::<Killed>() => None,
         Err(payload) => resume_unwind(payload),
+    }
+}
+
+/// Tells another of the steps, and cancels once one is reached.
+pub(crate) struct CancelAt<'a> {
+    steps: &'a dyn Steps,
+    at: Step,
+    reached: AtomicBool,
+}
+
+impl<'a> CancelAt<'a> {
+    pub(crate) fn new(steps: &'a dyn Steps, at: Step) -> Self {
+        Self { steps, at, reached: AtomicBool::new(false) }
+    }
+}
+
+impl Steps for CancelAt<'_> {
+    fn reached(&self, step: Step) {
+        self.reached.fetch_or(step == self.at, Ordering::Relaxed);
+        self.steps.reached(step);
+    }
+}
+
+impl Progress for CancelAt<'_> {
+    fn begin(&self, _: u64) {}
+
+    fn advance(&self, _: u64) {}
+
+    fn cancelled(&self) -> bool {
+        self.reached.load(Ordering::Relaxed)
     }
 }
 

@@ -1,12 +1,11 @@
 //! A process that ends at any step leaves the VM whole: the old one or the new one, never neither, never half of each.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::atomic::AtomicUsize,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::common::{Bed, CancelAfter, KillAt, as_process};
-use cadenas_vmhome::{NoSteps, Step, Steps, VmHome, encrypt, recrypt};
+use cadenas_image::NoProgress;
+
+use crate::common::{Bed, CancelAt, KillAt, as_process, full_bytes};
+use cadenas_vmhome::{Method, NoSteps, Step, Steps, VmHome, encrypt, recrypt};
 
 /// What leads to the steps of one transition.
 struct Scenario {
@@ -14,6 +13,8 @@ struct Scenario {
     run: fn(&Bed, &dyn Steps),
     /// The first step at which the new VM is the one that stays.
     commit: Option<Step>,
+    /// The first step after that at which the old VM is again the one that stays.
+    retreat: Option<Step>,
     is_old: fn(&Bed) -> bool,
     is_new: fn(&Bed) -> bool,
 }
@@ -25,6 +26,7 @@ fn scenario(transition: &str) -> Scenario {
             prepare: Bed::small,
             run: |bed, steps| drop(bed.encrypt_with(steps).expect("encrypted")),
             commit: Some(Step::EncryptCommitted),
+            retreat: None,
             is_old: Bed::is_plain,
             is_new: Bed::is_encrypted,
         },
@@ -32,8 +34,45 @@ fn scenario(transition: &str) -> Scenario {
             prepare: encrypted,
             run: |bed, steps| drop(bed.decrypt_with(steps).expect("decrypted")),
             commit: Some(Step::DecryptCommitted),
+            retreat: None,
             is_old: Bed::is_encrypted,
             is_new: Bed::is_plain,
+        },
+        "encrypt-in-place" => Scenario {
+            prepare: full,
+            run: |bed, steps| drop(bed.encrypt_in_place_with(steps, &NoProgress).expect("encrypted")),
+            // Nothing is half of both that does not go on.
+            commit: Some(Step::EncryptInPlaceAnnounced),
+            retreat: None,
+            is_old: Bed::is_plain,
+            is_new: Bed::is_encrypted,
+        },
+        "decrypt-in-place" => Scenario {
+            prepare: full_encrypted,
+            run: |bed, steps| drop(bed.decrypt_by(Method::InPlace, steps).expect("decrypted")),
+            commit: Some(Step::DecryptInPlaceAnnounced),
+            retreat: None,
+            is_old: Bed::is_encrypted,
+            is_new: Bed::is_plain,
+        },
+        "deep-recrypt-in-place" => Scenario {
+            prepare: full_encrypted,
+            run: |bed, steps| drop(bed.deep_recrypt_by(Method::InPlace, steps).expect("recrypted")),
+            commit: Some(Step::DeepRecryptInPlaceAnnounced),
+            retreat: None,
+            is_old: |bed| is_under(bed, bed.key) && bed.is_encrypted(),
+            is_new: |bed| is_under(bed, bed.next_key) && bed.is_encrypted(),
+        },
+        "rollback-in-place" => Scenario {
+            prepare: full,
+            run: |bed, steps| {
+                let cancel = CancelAt::new(steps, Step::EncryptInPlaceProved);
+                bed.encrypt_in_place_with(&cancel, &cancel).expect_err("cancelled");
+            },
+            commit: Some(Step::EncryptInPlaceAnnounced),
+            retreat: Some(Step::RollbackInPlaceRecorded),
+            is_old: Bed::is_plain,
+            is_new: Bed::is_encrypted,
         },
         "recrypt" => Scenario {
             prepare: encrypted,
@@ -41,6 +80,7 @@ fn scenario(transition: &str) -> Scenario {
                 recrypt(&bed.home(), &bed.keyring, bed.provider, bed.next_key, steps).expect("recrypted");
             },
             commit: Some(Step::RecryptCommitted),
+            retreat: None,
             is_old: |bed| is_under(bed, bed.key) && rewritten_is_encrypted(bed),
             is_new: |bed| is_under(bed, bed.next_key) && bed.is_encrypted(),
         },
@@ -48,6 +88,7 @@ fn scenario(transition: &str) -> Scenario {
             prepare: encrypted,
             run: |bed, steps| drop(bed.deep_recrypt_with(steps).expect("recrypted")),
             commit: Some(Step::DeepRecryptCommitted),
+            retreat: None,
             is_old: |bed| is_under(bed, bed.key) && bed.is_encrypted(),
             is_new: |bed| is_under(bed, bed.next_key) && bed.is_encrypted(),
         },
@@ -59,6 +100,7 @@ fn scenario(transition: &str) -> Scenario {
                 unlocked.erase_one_time_keys(&keys, steps).expect("erased");
             },
             commit: None,
+            retreat: None,
             is_old: |bed| {
                 bed.unlocked().erase_leftover_slots(&NoSteps).expect("erased");
                 bed.unlocked().erase_leftover_slots(&NoSteps).expect("erased") == 0 && bed.is_encrypted()
@@ -68,11 +110,11 @@ fn scenario(transition: &str) -> Scenario {
         "rollback" => Scenario {
             prepare: Bed::small,
             run: |bed, steps| {
-                // Late enough for both disks to be there.
-                let progress = CancelAfter(AtomicUsize::new(8));
-                encrypt(&bed.plan(), bed.context(steps, &progress)).expect_err("cancelled");
+                let cancel = CancelAt::new(steps, Step::EncryptDescriptorStaged);
+                encrypt(&bed.plan(), bed.context(&cancel, &cancel)).expect_err("cancelled");
             },
             commit: None,
+            retreat: None,
             is_old: Bed::is_plain,
             is_new: Bed::is_encrypted,
         },
@@ -82,6 +124,20 @@ fn scenario(transition: &str) -> Scenario {
 
 fn encrypted() -> Bed {
     let bed = Bed::small();
+    bed.encrypt();
+    bed
+}
+
+/// Raw disks without holes, which are LUKS volumes when they are encrypted, and come back as raw disks.
+fn full() -> Bed {
+    let mut bed = Bed::without_disks();
+    bed.add_raw("vda", &full_bytes(256 << 10));
+    bed.add_raw("vdb", &full_bytes((128 << 10) + 100));
+    bed
+}
+
+fn full_encrypted() -> Bed {
+    let bed = full();
     bed.encrypt();
     bed
 }
@@ -158,7 +214,8 @@ fn crashed_at(scenario: &Scenario, nth: usize) -> Bed {
 }
 
 fn assert_whole(scenario: &Scenario, bed: &Bed, reached: &[Step], what: &str) {
-    let committed = scenario.commit.is_some_and(|commit| reached.contains(&commit));
+    let has = |step: Option<Step>| step.is_some_and(|step| reached.contains(&step));
+    let committed = has(scenario.commit) && !has(scenario.retreat);
     if committed {
         assert!((scenario.is_new)(bed), "not the new VM, whole: {what}: {:?}", bed.names());
     } else {
@@ -192,6 +249,10 @@ crash_tests! {
     decrypt: "decrypt",
     recrypt: "recrypt",
     deep_recrypt: "deep-recrypt",
+    encrypt_in_place: "encrypt-in-place",
+    decrypt_in_place: "decrypt-in-place",
+    deep_recrypt_in_place: "deep-recrypt-in-place",
     start: "start",
     rollback: "rollback",
+    rollback_in_place: "rollback-in-place",
 }

@@ -139,7 +139,8 @@ fn a_name_with_spaces_and_accents_works() {
     let bed = Bed::small();
     let mut plan = bed.plan();
     plan.name = "Serveur de données".parse().expect("a name");
-    let home = cadenas_vmhome::encrypt(&plan, bed.context(&NoSteps, &cadenas_image::NoProgress)).expect("encrypted");
+    let home =
+        cadenas_vmhome::encrypt(&plan, bed.context(&NoSteps, &cadenas_image::NoProgress)).expect("encrypted").home;
     assert!(home.descriptor_path().ends_with("Serveur de données.cadenas"));
     assert_eq!(VmHome::open(&home.descriptor_path()).expect("a home").name().as_str(), "Serveur de données");
 }

@@ -5,7 +5,8 @@ use std::{fs, os::unix::fs::symlink, path::PathBuf, process::Command, sync::atom
 use cadenas_image::{Access, File, Locking, NoProgress};
 use cadenas_keys::KeyId;
 use cadenas_vmhome::{
-    Cause, DiskFormat, EncryptPlan, NoSteps, PlainDiskProblem, PlainFormat, Refusal, TransitionError, decrypt, encrypt,
+    Cause, DiskFormat, EncryptPlan, Method, NoSteps, PlainDiskProblem, PlainFormat, Refusal, TransitionError, decrypt,
+    encrypt,
 };
 
 use crate::{
@@ -196,7 +197,7 @@ fn a_decryption_whose_places_are_taken_or_gone() {
     fs::rename(moved.home(), &home).expect("moved");
     fs::remove_dir(moved.image("")).expect("removed");
     let unlocked = cadenas_vmhome::VmHome::open(&home).expect("a home").unlock(&moved.keyring).expect("unlocked");
-    let error = decrypt(&unlocked, moved.context(&NoSteps, &NoProgress)).expect_err("gone");
+    let error = decrypt(&unlocked, Method::Copy, moved.context(&NoSteps, &NoProgress)).expect_err("gone");
     assert!(matches!(error, TransitionError::Refused(Refusal::FolderGone { .. })), "{error}");
 }
 
@@ -206,7 +207,7 @@ fn a_home_that_changed_since_it_was_unlocked() {
     bed.encrypt();
     let stale = bed.unlocked();
     bed.deep_recrypt_with(&NoSteps).expect("recrypted");
-    let error = decrypt(&stale, bed.context(&NoSteps, &NoProgress)).expect_err("stale");
+    let error = decrypt(&stale, Method::Copy, bed.context(&NoSteps, &NoProgress)).expect_err("stale");
     assert!(matches!(error, TransitionError::Refused(Refusal::Replaced(_))), "{error}");
     assert!(bed.is_encrypted());
 }

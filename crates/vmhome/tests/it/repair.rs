@@ -28,7 +28,7 @@ fn record(bed: &Bed) -> Record {
 }
 
 fn repaired(bed: &Bed) -> Result<Repaired, RepairError> {
-    repair(&bed.journal, &record(bed), &bed.twin, &NoSteps)
+    repair(&record(bed), bed.context(&NoSteps, &NoProgress))
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn a_record_that_is_gone_is_nothing_to_do() {
     let bed = killed_encryption(Step::EncryptDiskStaged);
     let record = record(&bed);
     bed.repair(&NoSteps);
-    assert_eq!(repair(&bed.journal, &record, &bed.twin, &NoSteps).expect("nothing"), Repaired::NothingToDo);
+    assert_eq!(repair(&record, bed.context(&NoSteps, &NoProgress)).expect("nothing"), Repaired::NothingToDo);
 }
 
 #[test]

@@ -113,7 +113,7 @@ fn key_safe_entries_of_another_vm_or_disk_do_not_open() {
 fn encrypt_under(bed: &Bed, other: &Bed) -> PathBuf {
     let context =
         cadenas_vmhome::Context { keyring: &bed.keyring, ..other.context(&NoSteps, &cadenas_image::NoProgress) };
-    cadenas_vmhome::encrypt(&other.plan(), context).expect("encrypted").descriptor_path()
+    cadenas_vmhome::encrypt(&other.plan(), context).expect("encrypted").home.descriptor_path()
 }
 
 fn key_safe(text: &str) -> &str {

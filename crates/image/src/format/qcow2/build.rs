@@ -122,6 +122,8 @@ impl<'a> Tables<'a> {
             refcount_table,
             refcount_order: refcounts::ORDER,
             snapshots: 0,
+            snapshots_offset: 0,
+            bitmaps: None,
             compression: Compression::Deflate,
         };
         let mut first_cluster = header.to_bytes();

@@ -4,18 +4,21 @@ use std::ops::Range;
 
 use super::{
     Refusal, Split, be32, be64,
+    bitmaps::Directory,
     extensions::{self, Extensions},
     feature::Incompatible,
 };
 
 /// A header of version 2 has these bytes.
-const V2_BYTES: usize = 72;
+pub(crate) const V2_BYTES: usize = 72;
 /// A header of version 3 has at least these, and ours has eight more.
 const V3_BYTES: usize = 104;
 const OUR_BYTES: u8 = 112;
+/// The autoclear feature that says that the bitmaps hold what they should: a program that does not know them clears it.
+pub(crate) const BITMAPS_HOLD: u64 = 1;
 /// QEMU's own bounds.
-const MAX_L1_BYTES: u64 = 32 << 20;
-const MAX_REFCOUNT_TABLE_BYTES: u64 = 8 << 20;
+pub(crate) const MAX_L1_BYTES: u64 = 32 << 20;
+pub(crate) const MAX_REFCOUNT_TABLE_BYTES: u64 = 8 << 20;
 const LONGEST_BACKING_NAME: u32 = 1023;
 
 /// How compressed clusters are compressed.
@@ -116,6 +119,9 @@ pub(crate) struct Header {
     /// A refcount has `1 << refcount_order` bits.
     pub(crate) refcount_order: u32,
     pub(crate) snapshots: u32,
+    pub(crate) snapshots_offset: u64,
+    /// Where the persistent bitmaps are listed, if the header vouches for them.
+    pub(crate) bitmaps: Option<Directory>,
     pub(crate) compression: Compression,
 }
 
@@ -157,6 +163,8 @@ impl Header {
             refcount_table: refcount_table(bytes, cluster)?,
             refcount_order: tail.refcount_order()?,
             snapshots: be32(bytes, 60),
+            snapshots_offset: be64(bytes, 64),
+            bitmaps: found.bitmaps.filter(|_| tail.autoclear & BITMAPS_HOLD != 0),
             compression: compression(incompatible.compression, tail.compression)?,
         })
     }
@@ -193,13 +201,14 @@ impl Header {
 /// What version 3 added, with version 2's values where it lacks them.
 struct Tail {
     incompatible: u64,
+    autoclear: u64,
     refcount_order: u32,
     extensions_at: usize,
     compression: u8,
 }
 
 impl Tail {
-    const V2: Self = Self { incompatible: 0, refcount_order: 4, extensions_at: V2_BYTES, compression: 0 };
+    const V2: Self = Self { incompatible: 0, autoclear: 0, refcount_order: 4, extensions_at: V2_BYTES, compression: 0 };
 
     fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
         let bytes = at_least(bytes, V3_BYTES)?;
@@ -209,6 +218,7 @@ impl Tail {
         }
         Ok(Self {
             incompatible: be64(bytes, 72),
+            autoclear: be64(bytes, 88),
             refcount_order: be32(bytes, 96),
             extensions_at: header_bytes,
             compression: if header_bytes > V3_BYTES { bytes[V3_BYTES] } else { 0 },

@@ -45,19 +45,6 @@ impl<'a> Qcow2<'a> {
         self.file_len
     }
 
-    pub(crate) fn l1(&self) -> &[u64] {
-        &self.l1
-    }
-
-    pub(crate) fn refcount_blocks(&self) -> &[u64] {
-        &self.refcount_blocks
-    }
-
-    /// Where header, tables and LUKS area are; refcount blocks and L2 tables included.
-    pub(crate) fn metadata(&self) -> &[Range<u64>] {
-        &self.metadata
-    }
-
     /// What this image says of the disk, in order, and what it leaves to a backing file.
     pub(crate) fn mapped(&self) -> Extents<'_> {
         Extents { image: self, at: 0, table: None, split: None, budget: self.file_len }

@@ -1,0 +1,75 @@
+//! Whether disks are copied or rewritten where they lie.
+
+use std::fmt;
+
+use crate::{
+    error::{Refusal, Size, TransitionError},
+    home::VmHome,
+};
+
+/// How a transition gets at its new disks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Method {
+    /// By a copy where there is room for one, else in place.
+    #[default]
+    Choose,
+    /// By a copy beside the old disks, which are removed when it was proved.
+    Copy,
+    /// By rewriting each disk where it lies, with a journal.
+    InPlace,
+}
+
+/// Why disks were rewritten in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhyInPlace {
+    /// It was asked for.
+    Asked,
+    /// There is no room for a copy.
+    NoSpace {
+        /// Bytes, for a copy.
+        needed: u64,
+        /// Bytes.
+        free: u64,
+    },
+}
+
+impl fmt::Display for WhyInPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Asked => f.write_str("as asked"),
+            Self::NoSpace { needed, free } => {
+                write!(f, "because a copy needs up to {} and {} are free", Size(*needed), Size(*free))
+            }
+        }
+    }
+}
+
+/// What a transition made, and how.
+#[derive(Debug)]
+pub struct Made {
+    /// The VM home with its new descriptor.
+    pub home: VmHome,
+    /// Why its disks were rewritten in place; `None` if they were copied.
+    pub in_place: Option<WhyInPlace>,
+}
+
+impl Method {
+    /// Copies, or rewrites in place, as this says. A copy that is refused has changed nothing.
+    pub(crate) fn run<T>(
+        self,
+        copy: impl FnOnce() -> Result<T, TransitionError>,
+        in_place: impl FnOnce() -> Result<T, TransitionError>,
+    ) -> Result<(T, Option<WhyInPlace>), TransitionError> {
+        let asked = |done| (done, Some(WhyInPlace::Asked));
+        match self {
+            Self::InPlace => in_place().map(asked),
+            Self::Copy => copy().map(|done| (done, None)),
+            Self::Choose => match copy() {
+                Err(TransitionError::Refused(Refusal::NoSpace { needed, free, .. })) => {
+                    in_place().map(|done| (done, Some(WhyInPlace::NoSpace { needed, free })))
+                }
+                done => done.map(|done| (done, None)),
+            },
+        }
+    }
+}
