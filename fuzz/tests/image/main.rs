@@ -4,7 +4,7 @@ mod corpus;
 mod memory;
 mod seeds;
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use bolero::{ValueGenerator, produce};
 use cadenas_fuzz::{Edit, edited, edits, in_bounds, in_time};
@@ -12,6 +12,7 @@ use cadenas_image::{
     Format, ImageError, NoProgress, Source, Target, Tuning, check, convert, foreign::ForeignFormat, inspect,
     open_chain, open_source, sample,
 };
+use cadenas_luks::{Header, SlotIndex, SlotState};
 use cadenas_secret::SecretBytes;
 use memory::Memory;
 
@@ -102,6 +103,8 @@ fn examine(bytes: &[u8], passphrase: Option<&SecretBytes>) {
     let image = Memory::of(bytes.to_vec());
     ForeignFormat::hint(&image).expect("memory can be read");
     corpus::keep(bytes, &image);
+    // A bound on rounds there is, but it is a minute: only that it is kept matters here.
+    let passphrase = passphrase.filter(|_| !asks_for_many_rounds(bytes));
     let (told, checked) = (inspect(&image), check(&image, passphrase));
     let _ = sample(&image, passphrase, 8);
     let Ok(source) = open_source(&image, passphrase) else { return };
@@ -117,6 +120,21 @@ fn examine(bytes: &[u8], passphrase: Option<&SecretBytes>) {
             assert!(!checked.is_ok_and(|report| report.is_whole()) || is_no_fault_of_the_check(&error), "{error}");
         }
     }
+}
+
+/// Whether a LUKS header anywhere at a sector of the image would keep a key derivation busy.
+fn asks_for_many_rounds(bytes: &[u8]) -> bool {
+    const FEW_ROUNDS: u32 = 20_000;
+    let is_slow = |rounds: NonZeroU32| rounds.get() > FEW_ROUNDS;
+    bytes.chunks(512).enumerate().filter(|(_, sector)| sector.starts_with(b"LUKS")).any(|(number, _)| {
+        let found = &bytes[number * 512..];
+        let digest_rounds = found.get(164..168).map_or(0, |word| u32::from_be_bytes(word.try_into().expect("4 bytes")));
+        Header::parse(found).is_ok_and(|header| {
+            let mut slots = SlotIndex::all().map(|slot| header.slot_state(slot));
+            digest_rounds > FEW_ROUNDS
+                || slots.any(|slot| matches!(slot, SlotState::Active { rounds } if is_slow(rounds)))
+        })
+    })
 }
 
 /// Two images, one upon the other, are read to the end or refused; what is read does not depend on the target's clusters.
