@@ -1,10 +1,15 @@
-//! No input may keep a parser busy.
+//! No input may keep a parser busy, or make it take memory without end.
 
 use std::{
-    sync::mpsc::{RecvTimeoutError, channel},
+    sync::{
+        Once,
+        mpsc::{RecvTimeoutError, channel},
+    },
     thread,
     time::Duration,
 };
+
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 /// Longer than any input may take, on a slow and busy machine.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -23,4 +28,16 @@ pub fn in_time<T>(check: impl FnOnce() -> T) -> T {
     drop(done);
     watcher.join().expect("the watcher does not panic");
     result
+}
+
+/// The most memory that harnesses which run at once may take for their data.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// From now on an allocation beyond the bound ends the process and says so.
+pub fn in_bounds() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let limit = Rlimit { current: Some(MOST_BYTES), maximum: Some(MOST_BYTES) };
+        setrlimit(Resource::Data, limit).expect("a limit can be lowered");
+    });
 }
