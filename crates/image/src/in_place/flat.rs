@@ -333,4 +333,3 @@ fn padded(bytes: &[u8], len: u64) -> Vec<u8> {
 fn in_memory(len: u64) -> usize {
     usize::try_from(len).expect("a front is at most 2 MiB")
 }
-

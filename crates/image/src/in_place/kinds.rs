@@ -56,11 +56,7 @@ pub(crate) fn plan(
 }
 
 /// The layout of a plan; `keys` are those that came with it or from the journal.
-pub(crate) fn layout_for<'a>(
-    disk: &'a dyn Storage,
-    plan: &Plan,
-    keys: &VolumeKeys,
-) -> Result<Rewrite<'a>, ImageError> {
+pub(crate) fn layout_for<'a>(disk: &'a dyn Storage, plan: &Plan, keys: &VolumeKeys) -> Result<Rewrite<'a>, ImageError> {
     let _ = keys;
     match (plan.old_format, plan.new_format) {
         (Format::Raw | Format::Luks, Format::Raw | Format::Luks) => flat::layout(disk, plan),

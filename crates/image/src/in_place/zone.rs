@@ -143,7 +143,9 @@ impl Way<'_> {
                 let turned = worker.turn_back(sector, piece.before.sector + number, piece.after.sector + number);
                 if !tag(&turned) {
                     let offset = piece.after.at + number * to_u64(SECTOR);
-                    return Err(self.damaged(offset, "was being rewritten and is neither what it was nor what it becomes"));
+                    return Err(
+                        self.damaged(offset, "was being rewritten and is neither what it was nor what it becomes")
+                    );
                 }
                 worker.data[at..at + SECTOR].copy_from_slice(&turned);
                 changed = true;

@@ -182,7 +182,8 @@ fn plain_bytes_are_nowhere_in_an_encrypted_disk_nor_in_its_journal() {
     for kind in [Kind::Encrypt, Kind::Recrypt] {
         let (disk, journal) = (Memory::from_bytes(kind.old_image(&plain)), Memory::new());
         let len = u64::try_from(plain.len()).expect("small");
-        let mut made = kind.prepare(&disk, &journal, len, Sizes { payload: 3 << 20, ..Sizes::default() }).expect("made");
+        let mut made =
+            kind.prepare(&disk, &journal, len, Sizes { payload: 3 << 20, ..Sizes::default() }).expect("made");
         made.run(&Tuning::default(), &NoProgress).expect("done");
         for bytes in [disk.to_bytes(), journal.to_bytes()] {
             assert!(!bytes.windows(32).any(|window| window == &plain[..32]), "{kind:?}");
