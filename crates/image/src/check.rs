@@ -9,7 +9,11 @@ use crate::{
     Format, ImageError, ImageInfo, Storage,
     format::{
         luks::LuksArea,
-        qcow2::{Entry, image::Qcow2, is_copied, refcounts, table_offset},
+        qcow2::{
+            census::{self, Census},
+            image::{Qcow2, read_header},
+            survey::Survey,
+        },
     },
     inspect::{expect_format, inspect_as, inspect_qcow2},
 };
@@ -67,125 +71,47 @@ fn open_slot(
 fn check_qcow2(storage: &dyn Storage, passphrase: Option<&SecretBytes>) -> Result<CheckReport, ImageError> {
     expect_format(storage, Format::Qcow2)?;
     let image = Qcow2::open(storage)?;
-    let header = image.header();
-    if let Some(data_file) = header.data_file.clone() {
-        return Err(ImageError::DataFile { image: storage.name(), data_file });
-    }
-    if header.snapshots > 0 {
-        return Err(ImageError::Snapshots { image: storage.name(), count: header.snapshots });
-    }
     let info = inspect_qcow2(&image)?;
-    let opened_slot = open_slot(storage, header.luks_area.clone(), passphrase)?;
-    let mut count = Count::new(&image)?;
-    count.use_all()?;
-    count.compare_refcounts()?;
-    count.compare_copied_flags()?;
-    let Count { problems, found, leaked, .. } = count;
+    let survey = Survey::of(storage, read_header(storage)?)?;
+    let opened_slot = open_slot(storage, survey.header().luks_area.clone(), passphrase)?;
+    let mut findings = Findings::default();
+    findings.add_all(&survey)?;
+    let Findings { problems, found, leaked } = findings;
     Ok(CheckReport { info, opened_slot, problems, problem_count: found, leaked_clusters: leaked })
 }
 
-/// How often each cluster of a file is used, counted anew.
-struct Count<'a> {
-    image: &'a Qcow2<'a>,
-    /// By cluster of the file; more than 65,535 uses are all the same.
-    uses: Vec<u16>,
+/// What does not hold of a qcow2 image's counts.
+#[derive(Default)]
+struct Findings {
     problems: Vec<String>,
     found: u64,
     leaked: u64,
 }
 
-impl<'a> Count<'a> {
-    fn new(image: &'a Qcow2<'a>) -> Result<Self, ImageError> {
+impl Findings {
+    fn add_all(&mut self, survey: &Survey<'_>) -> Result<(), ImageError> {
         // 32 TiB of clusters of 64 KiB.
         const MOST_CLUSTERS: u64 = 1 << 29;
-        let clusters = image.header().cluster.count(image.file_len());
+        let clusters = survey.cluster().count(survey.file_len());
         if clusters > MOST_CLUSTERS {
             let feature = format!("{clusters} clusters, more than a check can count;");
-            return Err(ImageError::Unsupported { image: image.storage().name(), feature });
+            return Err(ImageError::Unsupported { image: survey.storage().name(), feature });
         }
-        let uses = vec![0; usize::try_from(clusters).expect("bounded above")];
-        Ok(Self { image, uses, problems: Vec::new(), found: 0, leaked: 0 })
-    }
-
-    fn use_all(&mut self) -> Result<(), ImageError> {
-        for place in self.image.metadata() {
-            self.use_once(place);
-        }
-        self.for_each_entry(|count, _, entry| match entry {
-            Entry::Absent | Entry::Zero(None) => {}
-            Entry::Zero(Some(start)) | Entry::Host(start) => count.use_once(&(start..start + 1)),
-            Entry::Packed(place) => count.use_once(&place),
-        })
-    }
-
-    /// Counts the clusters that a place touches; what lies behind the file's end is not there to be counted.
-    fn use_once(&mut self, place: &Range<u64>) {
-        let cluster = self.image.header().cluster;
-        let last = cluster.count(place.end).min(to_u64(self.uses.len()));
-        for number in place.start / cluster.bytes()..last {
-            let uses = &mut self.uses[index(number)];
-            *uses = uses.saturating_add(1);
-        }
-    }
-
-    fn for_each_entry(&mut self, mut visit: impl FnMut(&mut Self, u64, Entry)) -> Result<(), ImageError> {
-        let image = self.image;
-        for l1_entry in image.l1() {
-            let table = table_offset(*l1_entry, image.header().cluster).map_err(|refusal| image.refused(refusal))?;
-            let Some(table) = table else { continue };
-            for raw in image.l2_table(table)? {
-                let entry = image.parse_entry(raw)?;
-                visit(self, raw, entry);
-            }
+        for window in census::windows(clusters) {
+            let census = Census::take(survey, window)?;
+            census.for_each(|cluster, stored, used| self.compare(cluster, stored, used))?;
+            census.wrong_copied_flags(|cluster| {
+                self.problem(format!("the entry for cluster {cluster} is wrong about whether that is used once"));
+            })?;
         }
         Ok(())
     }
 
-    fn compare_refcounts(&mut self) -> Result<(), ImageError> {
-        let (cluster, order) = (self.image.header().cluster, self.image.header().refcount_order);
-        let per_block = (cluster.len() * 8) >> order;
-        let blocks = self.uses.len().div_ceil(per_block);
-        for block in 0..blocks {
-            let counts = match self.image.refcount_blocks().get(block) {
-                Some(0) | None => vec![0; cluster.len()],
-                Some(offset) => self.image.storage().read_vec(*offset, cluster.len())?,
-            };
-            for at in 0..per_block.min(self.uses.len() - block * per_block) {
-                self.compare(block * per_block + at, refcounts::read(&counts, order, at));
-            }
-        }
-        Ok(())
-    }
-
-    fn compare(&mut self, cluster: usize, stored: u64) {
-        let used = u64::from(self.uses[cluster]);
+    fn compare(&mut self, cluster: u64, stored: u64, used: u64) {
         if stored.min(u64::from(u16::MAX)) < used {
             self.problem(format!("cluster {cluster} is used {used} time(s), but its reference count is {stored}"));
         } else if stored > used {
             self.leaked += 1;
-        }
-    }
-
-    /// Entries say whether their cluster is used once; QEMU then writes it in place.
-    fn compare_copied_flags(&mut self) -> Result<(), ImageError> {
-        let image = self.image;
-        let cluster = image.header().cluster;
-        for l1_entry in image.l1() {
-            let table = table_offset(*l1_entry, cluster).map_err(|refusal| image.refused(refusal))?;
-            self.compare_copied_flag(*l1_entry, table);
-        }
-        self.for_each_entry(|count, raw, entry| match entry {
-            Entry::Zero(start) => count.compare_copied_flag(raw, start),
-            Entry::Host(start) => count.compare_copied_flag(raw, Some(start)),
-            Entry::Absent | Entry::Packed(_) => {}
-        })
-    }
-
-    fn compare_copied_flag(&mut self, entry: u64, place: Option<u64>) {
-        let Some(number) = place.map(|offset| index(offset / self.image.header().cluster.bytes())) else { return };
-        let Some(uses) = self.uses.get(number) else { return };
-        if is_copied(entry) != (*uses == 1) {
-            self.problem(format!("the entry for cluster {number} is wrong about whether that is used once"));
         }
     }
 
@@ -196,12 +122,4 @@ impl<'a> Count<'a> {
             self.problems.push(what);
         }
     }
-}
-
-fn index(number: u64) -> usize {
-    usize::try_from(number).expect("clusters are bounded")
-}
-
-fn to_u64(number: usize) -> u64 {
-    u64::try_from(number).expect("clusters are bounded")
 }

@@ -146,6 +146,20 @@ pub enum ImageError {
         /// The name in its header.
         backing_file: String,
     },
+    /// A backing file was given for an image that stands on none.
+    #[error("{image} has no backing file, but was opened with one")]
+    NoBackingFile {
+        /// The image.
+        image: String,
+    },
+    /// More backing files than are read.
+    #[error("{image} stands on {count} backing files; at most {} are read", crate::MAX_BACKING_FILES)]
+    ChainTooLong {
+        /// The image.
+        image: String,
+        /// How many, or more.
+        count: usize,
+    },
     /// The image keeps its data in another file, which is never opened.
     #[error("{image} keeps its data in the external file {data_file:?}; bring it back in with `qemu-img convert`")]
     DataFile {
@@ -153,6 +167,43 @@ pub enum ImageError {
         image: String,
         /// The name in its header, empty if it says none.
         data_file: String,
+    },
+    /// The disk is in several files, which are not opened by the names in one of them unless the user agrees.
+    #[error(
+        "{image} is only a part of its disk, or names other files that are its parts; these are not opened unasked"
+    )]
+    OtherFiles {
+        /// The image.
+        image: String,
+    },
+    /// A program of QEMU's that reads the format for us is not installed.
+    #[error(
+        "`{tool}` is needed to read this format and is not installed; install qemu-utils (on Fedora and openSUSE: qemu-img)"
+    )]
+    ToolMissing {
+        /// The program.
+        tool: &'static str,
+    },
+    /// A program of QEMU's could not be run or talked to.
+    #[error("reading {image} through `{tool}` failed")]
+    ToolFailed {
+        /// The program.
+        tool: &'static str,
+        /// The image.
+        image: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A program of QEMU's does not read the image.
+    #[error("`{tool}` does not read {image}: {complaint}")]
+    ToolRefused {
+        /// The program.
+        tool: &'static str,
+        /// The image.
+        image: String,
+        /// What it said, shortened.
+        complaint: String,
     },
     /// The image holds internal snapshots, which a conversion would lose.
     #[error(

@@ -5,7 +5,11 @@ use uuid::Uuid;
 
 use crate::{
     Format, ImageError, Storage,
-    format::{luks::LuksArea, qcow2::image::Qcow2, raw::RawExtents},
+    format::{
+        luks::LuksArea,
+        qcow2::{bitmaps, image::Qcow2},
+        raw::RawExtents,
+    },
     plan::{Content, Extent},
 };
 
@@ -22,10 +26,14 @@ pub struct ImageInfo {
     pub encryption: Option<Encryption>,
     /// The name of the file that it stands on. It is never opened.
     pub backing_file: Option<String>,
+    /// The format of that file as the image names it, in QEMU's words; `None` if it does not say.
+    pub backing_format: Option<String>,
     /// The name of the file that keeps its data, empty if it is kept elsewhere. It is never opened.
     pub data_file: Option<String>,
     /// Internal snapshots.
     pub snapshots: u32,
+    /// The names of its persistent bitmaps. A copy drops them.
+    pub bitmaps: Vec<String>,
 }
 
 /// How much of a disk an image stores.
@@ -75,7 +83,10 @@ pub fn usage(storage: &dyn Storage, info: &ImageInfo) -> Result<Usage, ImageErro
         Format::Luks => Ok(whole),
         // The tables of an external data file are not read.
         Format::Qcow2 if info.data_file.is_some() => Ok(whole),
-        Format::Qcow2 => Usage::count(Qcow2::open(storage)?.extents(), unit(info.cluster_size)),
+        Format::Qcow2 => {
+            let image = Qcow2::open(storage)?;
+            Usage::count(image.mapped().map(|mapped| mapped.map(Extent::from)), unit(info.cluster_size))
+        }
     }
 }
 
@@ -115,9 +126,20 @@ pub(crate) fn inspect_qcow2(image: &Qcow2<'_>) -> Result<ImageInfo, ImageError> 
         cluster_size: Some(header.cluster.bytes()),
         encryption,
         backing_file: header.backing_file.clone(),
+        backing_format: header.backing_format.clone(),
         data_file: header.data_file.clone(),
         snapshots: header.snapshots,
+        bitmaps: bitmap_names(image)?,
     })
+}
+
+/// With an external data file nothing of the tables is read.
+fn bitmap_names(image: &Qcow2<'_>) -> Result<Vec<String>, ImageError> {
+    if image.header().data_file.is_some() {
+        return Ok(Vec::new());
+    }
+    let bitmaps = bitmaps::read(image.storage(), image.header(), image.file_len())?;
+    Ok(bitmaps.into_iter().map(|bitmap| bitmap.name).collect())
 }
 
 /// The unit in which [`Usage::allocated`] counts, in bytes.
@@ -144,8 +166,10 @@ pub(crate) fn flat(format: Format, virtual_size: u64) -> ImageInfo {
         cluster_size: None,
         encryption: None,
         backing_file: None,
+        backing_format: None,
         data_file: None,
         snapshots: 0,
+        bitmaps: Vec::new(),
     }
 }
 
@@ -154,7 +178,10 @@ fn damaged(storage: &dyn Storage, what: String) -> ImageError {
 }
 
 impl Usage {
-    fn count(extents: impl Iterator<Item = Result<Extent, ImageError>>, unit: u64) -> Result<Self, ImageError> {
+    pub(crate) fn count(
+        extents: impl Iterator<Item = Result<Extent, ImageError>>,
+        unit: u64,
+    ) -> Result<Self, ImageError> {
         let mut stored = Self { allocated: 0, has_holes: false };
         let mut counted_to = 0;
         for extent in extents {

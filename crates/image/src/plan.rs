@@ -29,7 +29,7 @@ impl Extent {
     }
 
     /// Cuts off and returns the first `len` bytes.
-    fn take(&mut self, len: u64) -> Self {
+    pub(crate) fn take(&mut self, len: u64) -> Self {
         let at = self.guest.start + len;
         let first = Self { guest: self.guest.start..at, content: self.content.clone() };
         self.guest.start = at;

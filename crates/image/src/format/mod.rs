@@ -4,9 +4,12 @@ pub(crate) mod luks;
 pub(crate) mod qcow2;
 pub(crate) mod raw;
 
-use std::{fmt, str::FromStr};
+use std::{fmt, ops::Range, str::FromStr};
 
-use crate::{ImageError, Storage, in_place};
+use crate::{
+    ImageError, Storage, in_place,
+    plan::{Content, Extent},
+};
 
 /// How an image file is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,6 +61,27 @@ impl FromStr for Format {
 
     fn from_str(text: &str) -> Result<Self, UnknownFormat> {
         [Self::Raw, Self::Luks, Self::Qcow2].into_iter().find(|format| format.to_string() == text).ok_or(UnknownFormat)
+    }
+}
+
+/// A run of the disk and what one image says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mapped {
+    pub(crate) guest: Range<u64>,
+    /// `None` where the image leaves it to its backing file.
+    pub(crate) content: Option<Content>,
+}
+
+impl From<Extent> for Mapped {
+    fn from(extent: Extent) -> Self {
+        Self { guest: extent.guest, content: Some(extent.content) }
+    }
+}
+
+impl From<Mapped> for Extent {
+    /// What is left to a backing file is zeros where there is none.
+    fn from(mapped: Mapped) -> Self {
+        Self { guest: mapped.guest, content: mapped.content.unwrap_or(Content::Zero) }
     }
 }
 

@@ -1,7 +1,9 @@
 //! Disk images as a whole: against QEMU's tools and cryptsetup, against failing storage, and against forged images.
 
+mod chains;
 mod common;
 mod failures;
+mod foreign;
 mod hostile;
 mod in_place;
 mod in_place_crash;

@@ -27,6 +27,11 @@ fn qcow2_of_every_make() {
         &["-c", "-o", "compat=0.10"],
         // Zeros are stored as such.
         &["-S", "0"],
+        &["-o", "extended_l2=on"],
+        &["-o", "extended_l2=on,cluster_size=16k"],
+        &["-o", "extended_l2=on,cluster_size=2M"],
+        &["-o", "extended_l2=on,preallocation=metadata"],
+        &["-c", "-o", "extended_l2=on,compression_type=zstd"],
     ];
     for make in makes {
         let bench = Bench::new();
@@ -46,6 +51,7 @@ fn qcow2_with_luks_of_every_make() {
         ",cluster_size=512",
         ",cluster_size=2M",
         ",preallocation=metadata",
+        ",extended_l2=on",
         ",encrypt.hash-alg=sha1",
         ",encrypt.hash-alg=sha512",
     ] {
@@ -104,7 +110,6 @@ fn what_cannot_be_converted_is_refused_and_says_what_it_is() {
     let cases: &[(&str, &[&str])] = &[
         ("backing file", &["-b", text(&base), "-F", "qcow2"]),
         ("external file", &["-o", "data_file=data.bin"]),
-        ("extended L2", &["-o", "extended_l2=on"]),
         ("old AES", &["-o", "encrypt.format=aes,encrypt.key-secret=s", "--object", &bench.secret()]),
     ];
     for (number, (word, make)) in cases.iter().enumerate() {

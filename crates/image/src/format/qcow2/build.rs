@@ -115,12 +115,15 @@ impl<'a> Tables<'a> {
             virtual_size: self.plot.virtual_size,
             luks_area: self.plot.luks_area.clone(),
             backing_file: None,
+            backing_format: None,
             data_file: None,
             l1_offset: self.plot.l1_offset(),
             l1_entries: u64::try_from(self.l1.len() / 8).expect("bounded"),
             refcount_table,
             refcount_order: refcounts::ORDER,
             snapshots: 0,
+            snapshots_offset: 0,
+            bitmaps: None,
             compression: Compression::Deflate,
         };
         let mut first_cluster = header.to_bytes();

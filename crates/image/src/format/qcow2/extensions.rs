@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
-use super::{Refusal, be32, be64};
+use super::{Refusal, be32, be64, bitmaps::Directory};
 
 const END: u32 = 0;
-const FEATURE_NAMES: u32 = 0x6803_f857;
-const LUKS_AREA: u32 = 0x0537_be77;
+pub(crate) const FEATURE_NAMES: u32 = 0x6803_f857;
+pub(crate) const LUKS_AREA: u32 = 0x0537_be77;
+pub(crate) const BITMAPS: u32 = 0x2385_2875;
 const DATA_FILE: u32 = 0x4441_5441;
+const BACKING_FORMAT: u32 = 0xe279_2aca;
 const LONGEST_NAME: usize = 1023;
 
 /// The extensions that matter to us; others are skipped, as the format demands.
@@ -15,6 +17,10 @@ const LONGEST_NAME: usize = 1023;
 pub(crate) struct Extensions {
     /// Where the LUKS header and its key material lie, in bytes.
     pub(crate) luks_area: Option<Range<u64>>,
+    /// Where the persistent bitmaps are listed.
+    pub(crate) bitmaps: Option<Directory>,
+    /// The backing file's format, as QEMU calls it.
+    pub(crate) backing_format: Option<String>,
     /// The name of the external data file.
     pub(crate) data_file: Option<String>,
     /// The image's own names for incompatible features.
@@ -23,11 +29,10 @@ pub(crate) struct Extensions {
 
 impl Extensions {
     /// Parses `area`, the bytes from the header's end to the backing file's name or the first cluster's end.
-    pub(crate) fn parse(mut area: &[u8]) -> Result<Self, Refusal> {
+    pub(crate) fn parse(area: &[u8]) -> Result<Self, Refusal> {
         let mut extensions = Self::default();
-        while let Some((kind, body)) = first(area)? {
+        for (kind, body) in list(area)? {
             extensions.take(kind, body)?;
-            area = area.get(8 + body.len().next_multiple_of(8)..).unwrap_or_default();
         }
         Ok(extensions)
     }
@@ -36,6 +41,8 @@ impl Extensions {
         match kind {
             FEATURE_NAMES => self.feature_names = feature_names(body),
             LUKS_AREA => self.luks_area = Some(luks_area(body)?),
+            BITMAPS => self.bitmaps = Some(Directory::parse(body)?),
+            BACKING_FORMAT => self.backing_format = Some(text(&body[..body.len().min(LONGEST_NAME)])),
             DATA_FILE => self.data_file = Some(text(&body[..body.len().min(LONGEST_NAME)])),
             _ => {}
         }
@@ -43,14 +50,29 @@ impl Extensions {
     }
 }
 
+/// All extensions in `area`, each with its type and bytes.
+pub(crate) fn list(mut area: &[u8]) -> Result<Vec<(u32, &[u8])>, Refusal> {
+    let mut found = Vec::new();
+    while let Some((kind, body)) = first(area)? {
+        found.push((kind, body));
+        area = area.get(8 + body.len().next_multiple_of(8)..).unwrap_or_default();
+    }
+    Ok(found)
+}
+
+/// An extension ready to be written, padding included.
+pub(crate) fn to_bytes(kind: u32, body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(16 + body.len());
+    bytes.extend_from_slice(&kind.to_be_bytes());
+    bytes.extend_from_slice(&u32::try_from(body.len()).expect("shorter than a cluster").to_be_bytes());
+    bytes.extend_from_slice(body);
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
+    bytes
+}
+
 /// The extension that says where the LUKS area is, ready to be written, padding included.
 pub(crate) fn luks_area_bytes(area: &Range<u64>) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(24);
-    bytes.extend_from_slice(&LUKS_AREA.to_be_bytes());
-    bytes.extend_from_slice(&16_u32.to_be_bytes());
-    bytes.extend_from_slice(&area.start.to_be_bytes());
-    bytes.extend_from_slice(&(area.end - area.start).to_be_bytes());
-    bytes
+    to_bytes(LUKS_AREA, &[area.start.to_be_bytes(), (area.end - area.start).to_be_bytes()].concat())
 }
 
 /// Text from a file for people: whatever is in it, it comes out as printable characters.

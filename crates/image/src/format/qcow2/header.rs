@@ -3,19 +3,22 @@
 use std::ops::Range;
 
 use super::{
-    Refusal, be32, be64,
+    Refusal, Split, be32, be64,
+    bitmaps::Directory,
     extensions::{self, Extensions},
     feature::Incompatible,
 };
 
 /// A header of version 2 has these bytes.
-const V2_BYTES: usize = 72;
+pub(crate) const V2_BYTES: usize = 72;
 /// A header of version 3 has at least these, and ours has eight more.
 const V3_BYTES: usize = 104;
 const OUR_BYTES: u8 = 112;
+/// The autoclear feature that says that the bitmaps hold what they should: a program that does not know them clears it.
+pub(crate) const BITMAPS_HOLD: u64 = 1;
 /// QEMU's own bounds.
-const MAX_L1_BYTES: u64 = 32 << 20;
-const MAX_REFCOUNT_TABLE_BYTES: u64 = 8 << 20;
+pub(crate) const MAX_L1_BYTES: u64 = 32 << 20;
+pub(crate) const MAX_REFCOUNT_TABLE_BYTES: u64 = 8 << 20;
 const LONGEST_BACKING_NAME: u32 = 1023;
 
 /// How compressed clusters are compressed.
@@ -25,19 +28,26 @@ pub(crate) enum Compression {
     Zstd,
 }
 
-/// The size of a cluster: a power of two from 512 bytes to 2 MiB.
+/// The size of a cluster, a power of two from 512 bytes to 2 MiB, and whether L2 entries divide it into subclusters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ClusterSize {
     bits: u32,
+    has_subclusters: bool,
 }
 
 impl ClusterSize {
     /// QEMU's own choice: 64 KiB.
-    pub(crate) const DEFAULT: Self = Self { bits: 16 };
+    pub(crate) const DEFAULT: Self = Self { bits: 16, has_subclusters: false };
     const BITS: std::ops::RangeInclusive<u32> = 9..=21;
 
     pub(crate) fn from_bits(bits: u32) -> Option<Self> {
-        Self::BITS.contains(&bits).then_some(Self { bits })
+        Self::BITS.contains(&bits).then_some(Self { bits, has_subclusters: false })
+    }
+
+    /// The same with extended L2 entries; `None` if its subclusters were smaller than a sector.
+    pub(crate) fn with_subclusters(self) -> Option<Self> {
+        let divided = Self { has_subclusters: true, ..self };
+        (divided.subcluster_bytes() >= 512).then_some(divided)
     }
 
     pub(crate) fn from_bytes(bytes: u64) -> Option<Self> {
@@ -56,9 +66,23 @@ impl ClusterSize {
         1 << self.bits
     }
 
-    /// Entries of eight bytes in one cluster: an L2 table, or a part of another.
+    pub(crate) fn has_subclusters(self) -> bool {
+        self.has_subclusters
+    }
+
+    /// Bytes of the disk that one bit of an extended L2 entry is about.
+    pub(crate) fn subcluster_bytes(self) -> u64 {
+        self.bytes() / u64::from(Split::PARTS)
+    }
+
+    /// Bytes of an L2 entry.
+    pub(crate) fn l2_entry_bytes(self) -> u64 {
+        if self.has_subclusters { 16 } else { 8 }
+    }
+
+    /// Entries of an L2 table, which takes one cluster.
     pub(crate) fn entries(self) -> u64 {
-        self.bytes() / 8
+        self.bytes() / self.l2_entry_bytes()
     }
 
     /// Bytes of the disk that one L2 table maps.
@@ -85,6 +109,8 @@ pub(crate) struct Header {
     /// Where the LUKS area is, if the image is encrypted.
     pub(crate) luks_area: Option<Range<u64>>,
     pub(crate) backing_file: Option<String>,
+    /// The backing file's format, as QEMU calls it.
+    pub(crate) backing_format: Option<String>,
     /// The external data file; an empty name if the header says none.
     pub(crate) data_file: Option<String>,
     pub(crate) l1_offset: u64,
@@ -93,6 +119,9 @@ pub(crate) struct Header {
     /// A refcount has `1 << refcount_order` bits.
     pub(crate) refcount_order: u32,
     pub(crate) snapshots: u32,
+    pub(crate) snapshots_offset: u64,
+    /// Where the persistent bitmaps are listed, if the header vouches for them.
+    pub(crate) bitmaps: Option<Directory>,
     pub(crate) compression: Compression,
 }
 
@@ -120,18 +149,22 @@ impl Header {
         let found = Extensions::parse(&bytes[tail.extensions_at..extensions_end])?;
         let incompatible = Incompatible::parse(tail.incompatible, &found.feature_names)?;
         let cluster = Self::cluster_size(bytes.first_chunk().expect("checked by the caller"))?;
+        let cluster = if incompatible.extended_l2 { divided(cluster)? } else { cluster };
         Ok(Self {
             version: be32(bytes, 4),
             cluster,
             virtual_size: whole_sectors(be64(bytes, 24))?,
             luks_area: luks_area(be32(bytes, 32), found.luks_area)?,
             backing_file: backing.map(|name| extensions::text(&bytes[name])),
+            backing_format: found.backing_format,
             data_file: incompatible.data_file.then(|| found.data_file.unwrap_or_default()),
             l1_offset: be64(bytes, 40),
             l1_entries: l1_entries(bytes, cluster)?,
             refcount_table: refcount_table(bytes, cluster)?,
             refcount_order: tail.refcount_order()?,
             snapshots: be32(bytes, 60),
+            snapshots_offset: be64(bytes, 64),
+            bitmaps: found.bitmaps.filter(|_| tail.autoclear & BITMAPS_HOLD != 0),
             compression: compression(incompatible.compression, tail.compression)?,
         })
     }
@@ -168,13 +201,14 @@ impl Header {
 /// What version 3 added, with version 2's values where it lacks them.
 struct Tail {
     incompatible: u64,
+    autoclear: u64,
     refcount_order: u32,
     extensions_at: usize,
     compression: u8,
 }
 
 impl Tail {
-    const V2: Self = Self { incompatible: 0, refcount_order: 4, extensions_at: V2_BYTES, compression: 0 };
+    const V2: Self = Self { incompatible: 0, autoclear: 0, refcount_order: 4, extensions_at: V2_BYTES, compression: 0 };
 
     fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
         let bytes = at_least(bytes, V3_BYTES)?;
@@ -184,6 +218,7 @@ impl Tail {
         }
         Ok(Self {
             incompatible: be64(bytes, 72),
+            autoclear: be64(bytes, 88),
             refcount_order: be32(bytes, 96),
             extensions_at: header_bytes,
             compression: if header_bytes > V3_BYTES { bytes[V3_BYTES] } else { 0 },
@@ -196,6 +231,12 @@ impl Tail {
             order => Err(Refusal::damaged(format!("its refcounts have 2^{order} bits, allowed are 1 to 64"))),
         }
     }
+}
+
+fn divided(cluster: ClusterSize) -> Result<ClusterSize, Refusal> {
+    cluster.with_subclusters().ok_or_else(|| {
+        Refusal::damaged(format!("its clusters of {} bytes are too small for extended L2 entries", cluster.bytes()))
+    })
 }
 
 fn at_least(bytes: &[u8], len: usize) -> Result<&[u8], Refusal> {

@@ -4,11 +4,8 @@
 
 use std::ops::Range;
 
-use super::{Entry, Refusal, be64, header::Header, table_offset};
-use crate::{
-    ImageError, Storage,
-    plan::{Content, Extent},
-};
+use super::{Entry, L2Entry, Part, Refusal, Split, be64, header::Header, table_offset};
+use crate::{ImageError, Storage, format::Mapped, plan::Content};
 
 /// A qcow2 image whose header and first-level tables hold.
 pub(crate) struct Qcow2<'a> {
@@ -48,47 +45,41 @@ impl<'a> Qcow2<'a> {
         self.file_len
     }
 
-    pub(crate) fn l1(&self) -> &[u64] {
-        &self.l1
-    }
-
-    pub(crate) fn refcount_blocks(&self) -> &[u64] {
-        &self.refcount_blocks
-    }
-
-    /// Where header, tables and LUKS area are; refcount blocks and L2 tables included.
-    pub(crate) fn metadata(&self) -> &[Range<u64>] {
-        &self.metadata
-    }
-
-    /// Where the disk's bytes are, in their order.
-    pub(crate) fn extents(&self) -> Extents<'_> {
-        Extents { image: self, at: 0, table: None, budget: self.file_len }
+    /// What this image says of the disk, in order, and what it leaves to a backing file.
+    pub(crate) fn mapped(&self) -> Extents<'_> {
+        Extents { image: self, at: 0, table: None, split: None, budget: self.file_len }
     }
 
     /// The raw entries of the L2 table at `offset`.
-    pub(crate) fn l2_table(&self, offset: u64) -> Result<Vec<u64>, ImageError> {
-        self.read_table(offset, self.header.cluster.entries())
+    pub(crate) fn l2_table(&self, offset: u64) -> Result<Vec<L2Entry>, ImageError> {
+        let cluster = self.header.cluster;
+        let words = self.read_table(offset, cluster.bytes() / 8)?;
+        Ok(if cluster.has_subclusters() {
+            let (pairs, _) = words.as_chunks();
+            pairs.iter().map(|[descriptor, bitmap]| L2Entry { descriptor: *descriptor, bitmap: *bitmap }).collect()
+        } else {
+            words.into_iter().map(|descriptor| L2Entry { descriptor, bitmap: 0 }).collect()
+        })
     }
 
     /// Whether an entry of an L2 table keeps to the file and out of the metadata.
-    pub(crate) fn parse_entry(&self, entry: u64) -> Result<Entry, ImageError> {
+    pub(crate) fn parse_entry(&self, entry: L2Entry) -> Result<Entry, ImageError> {
         let parsed = Entry::parse(entry, self.header.cluster, self.header.version)
             .and_then(|entry| self.check_place(&entry).map(|()| entry));
         parsed.map_err(|refusal| self.refused(refusal))
     }
 
     fn check_place(&self, entry: &Entry) -> Result<(), Refusal> {
+        let Some(place) = entry.place(self.header.cluster) else { return Ok(()) };
         let place = match entry {
-            Entry::Absent | Entry::Zero(None) => return Ok(()),
-            // The cluster of zeros may be promised without being there.
-            Entry::Zero(Some(start)) => *start..start + self.header.cluster.bytes(),
-            Entry::Host(start) => self.inside(*start..start + self.header.cluster.bytes())?,
             Entry::Packed(range) if self.header.luks_area.is_some() => {
                 let start = range.start;
                 return Err(Refusal::damaged(format!("it is encrypted, but has a compressed cluster at {start:#x}")));
             }
-            Entry::Packed(range) => self.inside(range.clone())?,
+            Entry::Packed(_) | Entry::Host(_) => self.inside(place)?,
+            Entry::Split(split) if split.is_stored() => self.inside(place)?,
+            // A cluster that holds no data may be promised without being there.
+            Entry::Absent | Entry::Zero(_) | Entry::Split(_) => place,
         };
         if self.overlaps_metadata(&place) {
             return Err(Refusal::damaged(format!("an L2 entry places data at {:#x}, on its own tables", place.start)));
@@ -185,45 +176,83 @@ fn apart(mut places: Vec<Range<u64>>) -> Result<Vec<Range<u64>>, Refusal> {
     }
 }
 
-/// The extents of a disk, in order, a cluster each; nothing follows an error.
+/// What an image says of its disk, in order, a cluster or less each; nothing follows an error.
 pub(crate) struct Extents<'a> {
     image: &'a Qcow2<'a>,
     /// How far the disk has been told.
     at: u64,
     /// The L2 table in use, with its index in the L1 table.
-    table: Option<(usize, Vec<u64>)>,
+    table: Option<(usize, Vec<L2Entry>)>,
+    /// The cluster with subclusters in which the telling is, by its number on the disk.
+    split: Option<(u64, Split)>,
     /// Bytes that uncompressed clusters may still take: a file does not hold more than its length, unless one cluster
     /// is used many times, which only a forger does.
     budget: u64,
 }
 
 impl Extents<'_> {
-    fn extent(&mut self) -> Result<Extent, ImageError> {
+    fn mapped(&mut self) -> Result<Mapped, ImageError> {
         let cluster = self.image.header.cluster;
+        if let Some((_, split)) = self.split.take_if(|(number, _)| *number == self.at / cluster.bytes()) {
+            return Ok(self.parts(split));
+        }
         let l1_index = index(self.at / cluster.l2_span());
         let Some(table) = table_offset(self.image.l1[l1_index], cluster).map_err(|error| self.image.refused(error))?
         else {
-            return Ok(self.up_to(self.at - self.at % cluster.l2_span() + cluster.l2_span(), Content::Zero));
+            return Ok(self.up_to(self.at - self.at % cluster.l2_span() + cluster.l2_span(), None));
         };
         let l2_index = index(self.at / cluster.bytes() % cluster.entries());
         let entry = self.load(l1_index, table)?[l2_index];
         let content = match self.image.parse_entry(entry)? {
-            Entry::Absent | Entry::Zero(_) => Content::Zero,
-            Entry::Host(host) => self.spend(host)?,
-            Entry::Packed(host) => Content::Packed { host, skip: 0 },
+            Entry::Absent => None,
+            Entry::Zero(_) => Some(Content::Zero),
+            Entry::Host(host) => {
+                self.spend(host)?;
+                Some(Content::Host(host))
+            }
+            Entry::Packed(host) => Some(Content::Packed { host, skip: 0 }),
+            Entry::Split(split) => return self.enter(split),
         };
         Ok(self.up_to(self.at + cluster.bytes(), content))
     }
 
     /// The L2 table that maps the disk where it is being told.
-    fn load(&mut self, l1_index: usize, offset: u64) -> Result<&[u64], ImageError> {
+    fn load(&mut self, l1_index: usize, offset: u64) -> Result<&[L2Entry], ImageError> {
         if self.table.as_ref().is_none_or(|(loaded, _)| *loaded != l1_index) {
             self.table = Some((l1_index, self.image.l2_table(offset)?));
         }
         Ok(&self.table.as_ref().expect("loaded above").1)
     }
 
-    fn spend(&mut self, host: u64) -> Result<Content, ImageError> {
+    /// Begins a cluster with subclusters.
+    fn enter(&mut self, split: Split) -> Result<Mapped, ImageError> {
+        if let (true, Some(place)) = (split.is_stored(), Entry::Split(split).place(self.image.header.cluster)) {
+            self.spend(place.start)?;
+        }
+        Ok(self.parts(split))
+    }
+
+    /// The next subclusters that are alike and, in the file, one behind the other.
+    fn parts(&mut self, split: Split) -> Mapped {
+        let cluster = self.image.header.cluster;
+        let size = cluster.subcluster_bytes();
+        let first = u32::try_from(self.at % cluster.bytes() / size).expect("32 to a cluster");
+        let part = split.part(first, cluster);
+        let alike = |number: &u32| match (part, split.part(*number, cluster)) {
+            (Part::Host(_), Part::Host(_)) => true,
+            (one, other) => one == other,
+        };
+        let end = (first..Split::PARTS).find(|number| !alike(number)).unwrap_or(Split::PARTS);
+        self.split = Some((self.at / cluster.bytes(), split));
+        let content = match part {
+            Part::Absent => None,
+            Part::Zero => Some(Content::Zero),
+            Part::Host(host) => Some(Content::Host(host)),
+        };
+        self.up_to(self.at + u64::from(end - first) * size, content)
+    }
+
+    fn spend(&mut self, host: u64) -> Result<(), ImageError> {
         let cluster = self.image.header.cluster.bytes();
         // The file's last cluster may be cut short.
         let room = cluster.min(self.image.file_len - host);
@@ -231,24 +260,24 @@ impl Extents<'_> {
             .budget
             .checked_sub(room)
             .ok_or_else(|| self.image.refused(Refusal::damaged("it uses clusters of its file several times over")))?;
-        Ok(Content::Host(host))
+        Ok(())
     }
 
-    fn up_to(&self, end: u64, content: Content) -> Extent {
-        Extent { guest: self.at..end.min(self.image.header.virtual_size), content }
+    fn up_to(&self, end: u64, content: Option<Content>) -> Mapped {
+        Mapped { guest: self.at..end.min(self.image.header.virtual_size), content }
     }
 }
 
 impl Iterator for Extents<'_> {
-    type Item = Result<Extent, ImageError>;
+    type Item = Result<Mapped, ImageError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.at >= self.image.header.virtual_size {
             return None;
         }
-        let extent = self.extent();
-        self.at = extent.as_ref().map_or(self.image.header.virtual_size, |extent| extent.guest.end);
-        Some(extent)
+        let mapped = self.mapped();
+        self.at = mapped.as_ref().map_or(self.image.header.virtual_size, |mapped| mapped.guest.end);
+        Some(mapped)
     }
 }
 

@@ -1,22 +1,26 @@
 //! qcow2, versions 2 and 3 (QEMU's `docs/interop/qcow2.txt`).
 
+pub(crate) mod bitmaps;
 pub(crate) mod build;
+pub(crate) mod census;
 mod entry;
-mod extensions;
+pub(crate) mod extensions;
 mod feature;
 pub(crate) mod header;
 pub(crate) mod image;
 pub(crate) mod refcounts;
+pub(crate) mod snapshots;
+pub(crate) mod survey;
 pub(crate) mod unpack;
 
-pub(crate) use entry::{Entry, is_copied, table_offset};
+pub(crate) use entry::{Entry, L2Entry, Part, Split, is_copied, table_offset};
 
 /// Reads a big-endian number, as all of qcow2's are.
-fn be64(bytes: &[u8], at: usize) -> u64 {
+pub(crate) fn be64(bytes: &[u8], at: usize) -> u64 {
     u64::from_be_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
 
-fn be32(bytes: &[u8], at: usize) -> u32 {
+pub(crate) fn be32(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
 }
 

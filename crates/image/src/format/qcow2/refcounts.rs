@@ -46,6 +46,11 @@ fn block_of_ones(cluster: ClusterSize, block: u64, total: u64) -> Vec<u8> {
     bytes
 }
 
+/// How many clusters a block counts if its refcounts have `1 << order` bits.
+pub(crate) fn per_block(cluster: ClusterSize, order: u32) -> u64 {
+    (cluster.bytes() * 8) >> order
+}
+
 /// Reads the refcount at `index` of a block whose refcounts have `1 << order` bits.
 pub(crate) fn read(block: &[u8], order: u32, index: usize) -> u64 {
     let bits = 1_usize << order;
@@ -56,6 +61,20 @@ pub(crate) fn read(block: &[u8], order: u32, index: usize) -> u64 {
     }
     let bytes = &block[index * bits / 8..(index + 1) * bits / 8];
     bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+/// Sets the refcount at `index` of a block whose refcounts have `1 << order` bits; `count` fits them.
+pub(crate) fn set(block: &mut [u8], order: u32, index: usize, count: u64) {
+    let bits = 1_usize << order;
+    if bits < 8 {
+        let shift = index * bits % 8;
+        let [.., low] = count.to_be_bytes();
+        let byte = &mut block[index * bits / 8];
+        let mask = u8::MAX >> (8 - bits);
+        *byte = *byte & !(mask << shift) | (low & mask) << shift;
+    } else {
+        block[index * bits / 8..(index + 1) * bits / 8].copy_from_slice(&count.to_be_bytes()[8 - bits / 8..]);
+    }
 }
 
 #[cfg(test)]
@@ -73,6 +92,19 @@ mod tests {
         assert_eq!(read(&block, 4, 1), 0x5678);
         assert_eq!(read(&block, 5, 1), 0x9abc_def0);
         assert_eq!(read(&block, 6, 0), 0xd234_5678_9abc_def0);
+    }
+
+    #[test]
+    fn refcounts_of_every_width_are_set_and_leave_their_neighbours() {
+        for order in 0..=6 {
+            let mut block = [0; 128];
+            let most = u64::MAX >> (64 - (1_u32 << order));
+            (0..8).for_each(|at| set(&mut block, order, at, most));
+            set(&mut block, order, 3, 0);
+            set(&mut block, order, 5, 1);
+            let counts: Vec<u64> = (0..9).map(|at| read(&block, order, at)).collect();
+            assert_eq!(counts, [most, most, most, 0, most, 1, most, most, 0]);
+        }
     }
 
     #[test]
