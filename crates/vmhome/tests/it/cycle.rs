@@ -8,9 +8,9 @@ use std::{
 
 use cadenas_image::{Access, File, NoProgress, inspect, usage};
 use cadenas_secret::SecretBytes;
-use cadenas_vmhome::{DiskFormat, EncryptPlan, Method, NoSteps, VmHome, WhyInPlace, Wipe, encrypt};
+use cadenas_vmhome::{DiskFormat, DiskProblem, EncryptPlan, Method, NoSteps, VmHome, WhyInPlace, Wipe, encrypt};
 
-use crate::common::{Bed, XML, full_bytes, names, padded, run, text};
+use crate::common::{Bed, XML, chain, full_bytes, names, padded, run, text};
 
 #[test]
 fn what_is_encrypted_opens_in_qemu_with_every_byte_as_it_was() {
@@ -215,4 +215,43 @@ fn what_happens_to_plain_disks_is_what_was_asked() {
         assert_eq!(left.iter().all(|byte| *byte == 0), wipe != Wipe::None, "{wipe}");
         assert!(bed.is_encrypted());
     }
+}
+
+#[test]
+fn in_place_holes_stay_holes_and_internal_snapshots_come_along() {
+    let bed = Bed::plain();
+    let qcow2 = bed.guests[1].plain.path.clone();
+    run("qemu-img", &["snapshot", "-c", "before", text(&qcow2)]);
+    let refused = bed.encrypt_with(&NoSteps).expect_err("a copy would lose it");
+    assert!(chain(&refused).contains("--in-place"), "{}", chain(&refused));
+    let home = bed.encrypt_in_place_with(&NoSteps, &NoProgress).expect("encrypted");
+    let formats: Vec<_> = home.disks().iter().map(|disk| disk.format).collect();
+    assert_eq!(formats, [DiskFormat::Qcow2, DiskFormat::Qcow2, DiskFormat::Luks]);
+    let sparse = File::open(&home.disk_path(&home.disks()[0]), Access::Read).expect("opened");
+    assert!(usage(&sparse, &inspect(&sparse).expect("an image")).expect("counted").has_holes);
+    is_whole_with_snapshot(&bed);
+    bed.deep_recrypt_by(Method::InPlace, &NoSteps).expect("recrypted");
+    is_whole_with_snapshot(&bed);
+}
+
+/// Every disk reads as it was, `vdb` with its snapshot, which is sealed too.
+fn is_whole_with_snapshot(bed: &Bed) {
+    /// Where a qcow2 header counts its snapshots.
+    const COUNT: std::ops::Range<usize> = 60..64;
+    bed.unlocked().check_disks().expect("as sealed");
+    let report = VmHome::open(&bed.home()).expect("a home").verify(&bed.keyring, 64);
+    assert!(report.is_sound(), "{report:?}");
+    for guest in &bed.guests {
+        let (passphrase, path, format) = bed.passphrase_of(&guest.plain.target);
+        assert!(qemu_reads(bed, &passphrase, &path, format) == padded(&guest.bytes), "{}", guest.plain.target);
+    }
+    let (_, path, _) = bed.passphrase_of("vdb");
+    let kept = fs::read(&path).expect("read");
+    assert_eq!(kept[COUNT], [0, 0, 0, 1]);
+    let mut without = kept.clone();
+    without[COUNT].fill(0);
+    fs::write(&path, without).expect("written");
+    let error = bed.unlocked().check_disks().expect_err("a snapshot is missing");
+    assert_eq!(error.problem, DiskProblem::Snapshots { expected: 1, found: 0 });
+    fs::write(&path, kept).expect("written back");
 }
