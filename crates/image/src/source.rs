@@ -80,11 +80,10 @@ impl<'a> Source<'a> {
         Ok(source)
     }
 
-    /// An image of which the bytes in the file can be read, but not the disk's if it is encrypted.
+    /// An image of which the bytes in the file can be read, but not the disk's if it is encrypted. Of snapshots nothing is read.
     pub(crate) fn locked(storage: &'a dyn Storage, format: Format) -> Result<Self, ImageError> {
         let layer = Layer::open(storage, format)?;
         layer.refuse_backing_file()?;
-        layer.refuse_snapshots()?;
         Ok(Self { layers: vec![layer] })
     }
 

@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     io::{Read as _, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
 };
 
@@ -169,6 +169,14 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         .map_err(FileError::on("creating", path))?;
     file.write_all(bytes).map_err(FileError::on("writing", path))?;
     file.sync_all().map_err(FileError::on("flushing", path))
+}
+
+/// Gives a file that was somebody else's the owner and the mode of the files that we make.
+pub(crate) fn make_private(path: &Path) -> Result<(), FileError> {
+    let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    chown(path, Some(user), Some(group)).map_err(FileError::on("changing the owner of", path))?;
+    let mode = fs::Permissions::from_mode(0o600);
+    fs::set_permissions(path, mode).map_err(FileError::on("changing the mode of", path))
 }
 
 /// As [`write_new`], in the place of what an earlier attempt left under this name, which is ours alone.

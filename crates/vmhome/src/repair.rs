@@ -322,6 +322,7 @@ impl Settling<'_> {
         for obsolete in &self.record.obsolete {
             self.must_be_unchanged(obsolete)?;
         }
+        self.rewritten().iter().try_for_each(|disk| files::make_private(&disk.new_path))?;
         self.context.definition.undefine(self.record.vm).map_err(|source| self.failed("undefining", source))?;
         self.reached(Step::EncryptUndefined);
         self.wipe_obsolete()?;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use cadenas_api::{Host, Padlock, PowerState, VmOperation};
+use cadenas_api::{DiskWork, Host, Padlock, PowerState, VmOperation};
 use cadenas_hypervisor::{Hypervisor, memory::Call};
 use cadenas_image::{Access, File, ImageError, inspect, open_source};
 use cadenas_keys::KeyId;
@@ -28,12 +28,12 @@ async fn encrypt_recrypt_deep_recrypt_and_decrypt_come_full_circle() {
     let recrypt = VmOperation::Recrypt { provider: scene.provider, key: next };
     assert!(scene.run(vm, recrypt.clone()).await.expect("wrapped").changed);
     assert!(!scene.run(vm, recrypt).await.expect("already so").changed);
-    let deep = VmOperation::DeepRecrypt { provider: scene.provider, key: next };
+    let deep = VmOperation::DeepRecrypt { provider: scene.provider, key: next, work: DiskWork::default() };
     assert!(scene.run(vm, deep).await.expect("rewritten").changed);
     let verified = scene.run(vm, VmOperation::Verify).await.expect("verified");
     assert!(verified.objects.iter().all(|object| object.encrypted && object.problem.is_none()), "{verified:?}");
 
-    assert!(scene.run(vm, VmOperation::Decrypt).await.expect("decrypted").changed);
+    assert!(scene.run(vm, VmOperation::Decrypt { work: DiskWork::default() }).await.expect("decrypted").changed);
     assert_eq!(scene.libvirt.definition(vm.uuid()).expect("defined again"), definition);
     assert_eq!(scene.host.vm(vm).await.expect("shown").padlock, Padlock::None);
 }
@@ -93,8 +93,8 @@ async fn a_vm_is_locked_without_its_key_and_unlocks_by_itself_when_it_comes() {
     let push = |kdk| cadenas_api::KeyPush { provider: scene.provider, key, kdk };
     scene.host.give_key(push(kdk)).await.expect("given");
     let encrypt = match scene.encryption() {
-        VmOperation::Encrypt { policy, provider, disks, home, format, .. } => {
-            VmOperation::Encrypt { policy, provider, key, disks, home, format }
+        VmOperation::Encrypt { policy, provider, disks, home, format, work, wipe, .. } => {
+            VmOperation::Encrypt { policy, provider, key, disks, home, format, work, wipe }
         }
         other => other,
     };

@@ -1,6 +1,6 @@
 //! What is refused, by name, with nothing changed.
 
-use cadenas_api::{Host, Problem, ProblemCode, VmOperation};
+use cadenas_api::{DiskWork, Host, Problem, ProblemCode, VmOperation};
 use cadenas_hypervisor::Hypervisor;
 use cadenas_keys::VmId;
 
@@ -102,8 +102,8 @@ async fn an_unknown_disk_a_taken_home_and_a_relative_one() {
         (vec![], Some("relative".into()), "absolute"),
     ] {
         let operation = match scene.encryption() {
-            VmOperation::Encrypt { policy, provider, key, format, .. } => {
-                VmOperation::Encrypt { policy, provider, key, disks: wanted, home: at, format }
+            VmOperation::Encrypt { policy, provider, key, format, work, wipe, .. } => {
+                VmOperation::Encrypt { policy, provider, key, disks: wanted, home: at, format, work, wipe }
             }
             other => other,
         };
@@ -129,8 +129,8 @@ async fn a_running_vm_is_not_decrypted_deeply_recrypted_or_unregistered() {
     let vm = scene.web01();
     scene.encrypt(vm).await.expect("encrypted");
     scene.run(vm, VmOperation::Start).await.expect("started");
-    let deep = VmOperation::DeepRecrypt { provider: scene.provider, key: scene.key };
-    for operation in [VmOperation::Decrypt, deep] {
+    let deep = VmOperation::DeepRecrypt { provider: scene.provider, key: scene.key, work: DiskWork::default() };
+    for operation in [VmOperation::Decrypt { work: DiskWork::default() }, deep] {
         assert_eq!(scene.run(vm, operation).await.expect_err("it runs").code, ProblemCode::VmNotOff);
     }
     assert_eq!(scene.host.unregister(vm).await.expect_err("it runs").code, ProblemCode::VmNotOff);

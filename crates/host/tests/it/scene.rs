@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use cadenas_api::{Host, KeyPush, Problem, TaskProgress, VmOperation, VmOutcome};
+use cadenas_api::{DiskWork, Host, KeyPush, Problem, TaskProgress, VmOperation, VmOutcome, Wipe};
 use cadenas_host::LocalHost;
 use cadenas_hypervisor::{Hypervisor, memory::MemoryHypervisor};
 use cadenas_keys::{Kdk, KeyId, ProviderId, VmId};
@@ -84,6 +84,8 @@ impl Scene {
             disks: Vec::new(),
             home: None,
             format: None,
+            work: DiskWork::default(),
+            wipe: Wipe::Discard,
         }
     }
 }

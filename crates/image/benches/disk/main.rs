@@ -19,7 +19,7 @@ use std::{
 
 use disks::{Disk, GIB, remove};
 use measure::{Cost, cost_of};
-use table::{Bar, Table};
+use table::Bar;
 
 const RUNS: usize = 5;
 
@@ -28,19 +28,19 @@ fn main() -> ExitCode {
         return code;
     }
     let bench = Bench::new();
-    let table = Table::begin();
+    table::begin();
     for disk in [
         Disk { name: "4 GiB, half of it holes", size: 4 * GIB, data: 2 * GIB },
         Disk::full("4 GiB, full", 4 * GIB),
         Disk { name: "16 GiB with 1 GiB of data", size: 16 * GIB, data: GIB },
     ] {
-        bench.copy(&table, &disk);
+        bench.copy(&disk);
     }
     if bench.knows_in_place() {
-        bench.in_place_full(&table);
-        bench.in_place_sparse(&table);
+        bench.in_place_full();
+        bench.in_place_sparse();
     } else {
-        table.note("this `cadenas` does not encrypt in place");
+        println!("this `cadenas` does not encrypt in place");
     }
     ExitCode::SUCCESS
 }
@@ -61,7 +61,7 @@ impl Bench {
     }
 
     /// Into a new image.
-    fn copy(&self, table: &Table, disk: &Disk) {
+    fn copy(&self, disk: &Disk) {
         let source = disk.make(self.folder.path());
         let out = self.folder.path().join("out");
         let contenders = [self.ours(&source, &out), self.qemu(&source, &out, true), self.qemu(&source, &out, false)];
@@ -77,16 +77,16 @@ impl Bench {
         let gib = as_f64(disk.data) / as_f64(GIB);
         let (wall, cpu) = (|cost: &Cost| cost.wall.as_secs_f64(), |cost: &Cost| cost.cpu.as_secs_f64() / gib);
         let both = (wall(&ours), wall(&encrypted));
-        table.row(disk.name, "copy, s; encrypting qemu-img", both, both.1 / both.0, Bar::AtLeast(3.0));
+        table::row(disk.name, "copy, s; qemu-img encrypting", both, both.1 / both.0, Bar::AtLeast(3.0));
         let both = (cpu(&ours), cpu(&encrypted));
-        table.row(disk.name, "copy, CPU s/GiB; the same", both, both.1 / both.0, Bar::AtLeast(6.0));
+        table::row(disk.name, "copy, CPU s/GiB; the same", both, both.1 / both.0, Bar::AtLeast(6.0));
         let both = (wall(&ours), wall(&plain));
-        table.row(disk.name, "copy, s; plain qemu-img", both, both.0 / both.1, Bar::AtMost(1.10));
-        memory(table, disk.name, "copy, peak MiB", &ours);
+        table::row(disk.name, "copy, s; qemu-img plain", both, both.0 / both.1, Bar::AtMost(1.10));
+        memory(disk.name, "copy, peak MiB", &ours);
     }
 
     /// In place, without holes.
-    fn in_place_full(&self, table: &Table) {
+    fn in_place_full(&self) {
         let disk = Disk::full("2 GiB, full", 2 * GIB);
         let path = self.folder.path().join("disk.raw");
         let make = || drop(disk.make(self.folder.path()));
@@ -100,14 +100,14 @@ impl Bench {
         remove(&path);
         let [ours, cryptsetup, bare] = costs.map(|costs| Cost::median(&costs));
         let both = (ours.wall.as_secs_f64(), cryptsetup.wall.as_secs_f64());
-        table.row(disk.name, "in place, s; cryptsetup", both, both.1 / both.0, Bar::AtLeast(1.6));
+        table::row(disk.name, "in place, s; cryptsetup", both, both.1 / both.0, Bar::AtLeast(1.6));
         let both = (ours.wall.as_secs_f64(), bare.wall.as_secs_f64());
-        table.row(disk.name, "in place, s; bare loop", both, both.0 / both.1, Bar::AtMost(1.25));
-        memory(table, disk.name, "in place, peak MiB", &ours);
+        table::row(disk.name, "in place, s; bare loop", both, both.0 / both.1, Bar::AtMost(1.25));
+        memory(disk.name, "in place, peak MiB", &ours);
     }
 
     /// In place, time must grow with data.
-    fn in_place_sparse(&self, table: &Table) {
+    fn in_place_sparse(&self) {
         let sparse = Disk { name: "16 GiB with 1 GiB of data", size: 16 * GIB, data: GIB };
         let full = Disk::full("1 GiB, full", GIB);
         let path = self.folder.path().join("disk.raw");
@@ -121,8 +121,8 @@ impl Bench {
         remove(&path);
         let [of_sparse, of_full] = costs.map(|costs| Cost::median(&costs));
         let both = (of_sparse.wall.as_secs_f64(), of_full.wall.as_secs_f64());
-        table.row(sparse.name, "in place, s; 1 GiB full", both, both.0 / both.1, Bar::AtMost(1.3));
-        memory(table, sparse.name, "in place, peak MiB", &of_sparse);
+        table::row(sparse.name, "in place, s; 1 GiB full", both, both.0 / both.1, Bar::AtMost(1.3));
+        memory(sparse.name, "in place, peak MiB", &of_sparse);
     }
 
     fn knows_in_place(&self) -> bool {
@@ -170,8 +170,8 @@ impl Bench {
     }
 }
 
-fn memory(table: &Table, disk: &str, measure: &str, cost: &Cost) {
-    table.size(disk, measure, as_f64(cost.peak) / as_f64(1 << 20), Bar::AtMost(128.0));
+fn memory(disk: &str, measure: &str, cost: &Cost) {
+    table::size(disk, measure, as_f64(cost.peak) / as_f64(1 << 20), Bar::AtMost(128.0));
 }
 
 #[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]

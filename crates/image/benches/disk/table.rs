@@ -10,11 +10,12 @@ pub(crate) enum Bar {
 }
 
 impl Bar {
-    fn holds(self, value: f64) -> bool {
-        match self {
+    fn verdict(self, value: f64) -> &'static str {
+        let holds = match self {
             Self::AtLeast(bound) => value >= bound,
             Self::AtMost(bound) => value <= bound,
-        }
+        };
+        if holds { "" } else { "  missed" }
     }
 }
 
@@ -27,30 +28,19 @@ impl fmt::Display for Bar {
     }
 }
 
-/// The table; printed row by row, as the rows come.
-pub(crate) struct Table;
+/// The head of the table, whose rows are printed as they come.
+pub(crate) fn begin() {
+    println!("{:<26} {:<30} {:>10} {:>10} {:>8} {:>10}", "disk", "measure; peer", "ours", "peer", "ratio", "bar");
+}
 
-impl Table {
-    pub(crate) fn begin() -> Self {
-        println!("{:<34} {:<32} {:>10} {:>10} {:>8} {:>9}", "disk", "measure", "ours", "peer", "ratio", "bar");
-        Self
-    }
+/// A row with a ratio.
+pub(crate) fn row(disk: &str, measure: &str, (ours, peer): (f64, f64), ratio: f64, bar: Bar) {
+    let (bar, verdict) = (bar.to_string(), bar.verdict(ratio));
+    println!("{disk:<26} {measure:<30} {ours:>10.3} {peer:>10.3} {ratio:>8.2} {bar:>10}{verdict}");
+}
 
-    /// A row whose ratio is `value`.
-    pub(crate) fn row(&self, disk: &str, measure: &str, (ours, peer): (f64, f64), value: f64, bar: Bar) {
-        let verdict = if bar.holds(value) { "" } else { "  MISSED" };
-        let bar = bar.to_string();
-        println!("{disk:<34} {measure:<32} {ours:>10.3} {peer:>10.3} {value:>8.2} {bar:>9}{verdict}");
-    }
-
-    /// A row that stands for itself.
-    pub(crate) fn size(&self, disk: &str, measure: &str, value: f64, bar: Bar) {
-        let verdict = if bar.holds(value) { "" } else { "  MISSED" };
-        let bar = bar.to_string();
-        println!("{disk:<34} {measure:<32} {value:>10.1} {:>10} {:>8} {bar:>9}{verdict}", "", "");
-    }
-
-    pub(crate) fn note(&self, text: &str) {
-        println!("{text}");
-    }
+/// A row that stands for itself.
+pub(crate) fn size(disk: &str, measure: &str, value: f64, bar: Bar) {
+    let (bar, verdict) = (bar.to_string(), bar.verdict(value));
+    println!("{disk:<26} {measure:<30} {value:>10.1} {:>10} {:>8} {bar:>10}{verdict}", "", "");
 }

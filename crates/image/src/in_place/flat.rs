@@ -296,7 +296,7 @@ fn raw_at(payload: u64) -> cadenas_luks::Layout {
     cadenas_luks::Layout::RawAt { payload_sector }
 }
 
-fn refuse_empty(disk: &dyn Storage, size: u64) -> Result<(), ImageError> {
+pub(super) fn refuse_empty(disk: &dyn Storage, size: u64) -> Result<(), ImageError> {
     if size == 0 {
         let feature = "a disk of no bytes, which cannot be rewritten in place; make a copy".to_owned();
         return Err(ImageError::Unsupported { image: disk.name(), feature });
@@ -305,7 +305,7 @@ fn refuse_empty(disk: &dyn Storage, size: u64) -> Result<(), ImageError> {
 }
 
 /// Bytes of a range that the medium does not store.
-fn holes(disk: &dyn Storage, from: u64, to: u64) -> Result<u64, ImageError> {
+pub(super) fn holes(disk: &dyn Storage, from: u64, to: u64) -> Result<u64, ImageError> {
     let (mut at, mut stored) = (from, 0);
     while at < to
         && let Some(data) = disk.data_after(at)?.filter(|data| data.start < to && data.start < data.end)

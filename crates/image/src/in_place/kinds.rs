@@ -3,6 +3,7 @@
 use super::{
     Change, ExtraSpace, flat,
     layout::{Fronts, Layout},
+    qcow2,
     volume::VolumeKeys,
 };
 use crate::{Format, ImageError, ImageInfo, Storage};
@@ -51,15 +52,20 @@ pub(crate) fn plan(
         (Format::Raw, Change::Encrypt { into: Format::Luks, key }) => flat::plan_encrypt(disk, key, payload),
         (Format::Luks, Change::Decrypt { passphrase, len }) => flat::plan_decrypt(disk, passphrase, *len),
         (Format::Luks, Change::Recrypt { passphrase, key }) => flat::plan_recrypt(disk, passphrase, key),
+        (Format::Raw, Change::Encrypt { into: Format::Qcow2, key }) => qcow2::plan_raw(disk, key),
+        (Format::Qcow2, Change::Encrypt { into: Format::Qcow2, key }) => qcow2::plan_encrypt(disk, key),
+        (Format::Qcow2, Change::Decrypt { passphrase, .. }) => qcow2::plan_decrypt(disk, passphrase),
+        (Format::Qcow2, Change::Recrypt { passphrase, key }) => qcow2::plan_recrypt(disk, passphrase, key),
         _ => Err(refused(disk, format, change)),
     }
 }
 
 /// The layout of a plan; `keys` are those that came with it or from the journal.
 pub(crate) fn layout_for<'a>(disk: &'a dyn Storage, plan: &Plan, keys: &VolumeKeys) -> Result<Rewrite<'a>, ImageError> {
-    let _ = keys;
     match (plan.old_format, plan.new_format) {
         (Format::Raw | Format::Luks, Format::Raw | Format::Luks) => flat::layout(disk, plan),
+        (Format::Raw, Format::Qcow2) => qcow2::layout_of_raw(disk, plan, keys),
+        (Format::Qcow2, Format::Qcow2) => qcow2::layout(disk, plan, keys),
         _ => {
             let feature = "a journal for a rewrite that this version does not know".to_owned();
             Err(ImageError::Unsupported { image: disk.name(), feature })
@@ -78,6 +84,10 @@ pub(crate) fn space(
         (Format::Raw, Change::Encrypt { into: Format::Luks, .. }) => flat::space_to_encrypt(disk, payload),
         (Format::Luks, Change::Decrypt { passphrase, .. }) => flat::space_to_decrypt(disk, passphrase),
         (Format::Luks, Change::Recrypt { passphrase, .. }) => flat::space_to_recrypt(disk, passphrase),
+        (Format::Raw, Change::Encrypt { into: Format::Qcow2, .. }) => qcow2::space_of_raw(disk),
+        (Format::Qcow2, Change::Encrypt { into: Format::Qcow2, .. }) => qcow2::space(disk, Operation::Encrypt, None),
+        (Format::Qcow2, Change::Decrypt { passphrase, .. }) => qcow2::space(disk, Operation::Decrypt, Some(passphrase)),
+        (Format::Qcow2, Change::Recrypt { passphrase, .. }) => qcow2::space(disk, Operation::Recrypt, Some(passphrase)),
         _ => Err(refused(disk, format, change)),
     }
 }

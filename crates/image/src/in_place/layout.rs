@@ -68,4 +68,9 @@ pub(crate) trait Layout: Send + Sync {
 
     /// Before the old image's first sector comes back: takes away what [`Self::stage`] made. Can be repeated.
     fn clean_old(&self) -> Result<(), ImageError>;
+
+    /// Refuses to go back from the finished image if there is no way; before that there always is one.
+    fn way_back(&self) -> Result<(), ImageError> {
+        Ok(())
+    }
 }

@@ -15,6 +15,7 @@ mod kinds;
 mod layout;
 mod machine;
 mod marker;
+mod qcow2;
 mod records;
 mod volume;
 mod wire;
@@ -231,7 +232,10 @@ impl<'a> InPlace<'a> {
         let status = self.records.status()?;
         match self.place(&status)? {
             InPlaceState::Old => return self.finish_old(&status),
-            InPlaceState::New => self.expect_front(&self.new.front)?,
+            InPlaceState::New => {
+                self.expect_front(&self.new.front)?;
+                self.rewrite.layout.way_back()?;
+            }
             InPlaceState::Between => {}
         }
         let way = self.way(Direction::Back);

@@ -231,5 +231,5 @@ fn verified() -> VmOutcome {
         detail: "read".to_owned(),
         problem: None,
     };
-    VmOutcome { changed: false, message: "looked".to_owned(), objects: vec![object], microseconds: None }
+    VmOutcome { changed: false, message: "looked".to_owned(), objects: vec![object], ..VmOutcome::default() }
 }

@@ -39,7 +39,7 @@ fn scenario(transition: &str) -> Scenario {
             is_new: Bed::is_plain,
         },
         "encrypt-in-place" => Scenario {
-            prepare: full,
+            prepare: Bed::small,
             run: |bed, steps| drop(bed.encrypt_in_place_with(steps, &NoProgress).expect("encrypted")),
             // Nothing is half of both that does not go on.
             commit: Some(Step::EncryptInPlaceAnnounced),
@@ -56,7 +56,7 @@ fn scenario(transition: &str) -> Scenario {
             is_new: Bed::is_plain,
         },
         "deep-recrypt-in-place" => Scenario {
-            prepare: full_encrypted,
+            prepare: encrypted,
             run: |bed, steps| drop(bed.deep_recrypt_by(Method::InPlace, steps).expect("recrypted")),
             commit: Some(Step::DeepRecryptInPlaceAnnounced),
             retreat: None,
@@ -64,7 +64,7 @@ fn scenario(transition: &str) -> Scenario {
             is_new: |bed| is_under(bed, bed.next_key) && bed.is_encrypted(),
         },
         "rollback-in-place" => Scenario {
-            prepare: full,
+            prepare: Bed::small,
             run: |bed, steps| {
                 let cancel = CancelAt::new(steps, Step::EncryptInPlaceProved);
                 bed.encrypt_in_place_with(&cancel, &cancel).expect_err("cancelled");

@@ -6,11 +6,11 @@ use std::{
     path::Path,
 };
 
-use cadenas_image::{Access, File, inspect, usage};
+use cadenas_image::{Access, File, NoProgress, inspect, usage};
 use cadenas_secret::SecretBytes;
-use cadenas_vmhome::{DiskFormat, NoSteps, VmHome};
+use cadenas_vmhome::{DiskFormat, DiskProblem, EncryptPlan, Method, NoSteps, VmHome, WhyInPlace, Wipe, encrypt};
 
-use crate::common::{Bed, XML, names, padded, run, text};
+use crate::common::{Bed, XML, chain, full_bytes, names, padded, run, text};
 
 #[test]
 fn what_is_encrypted_opens_in_qemu_with_every_byte_as_it_was() {
@@ -139,8 +139,7 @@ fn a_name_with_spaces_and_accents_works() {
     let bed = Bed::small();
     let mut plan = bed.plan();
     plan.name = "Serveur de données".parse().expect("a name");
-    let home =
-        cadenas_vmhome::encrypt(&plan, bed.context(&NoSteps, &cadenas_image::NoProgress)).expect("encrypted").home;
+    let home = encrypt(&plan, bed.context(&NoSteps, &NoProgress)).expect("encrypted").home;
     assert!(home.descriptor_path().ends_with("Serveur de données.cadenas"));
     assert_eq!(VmHome::open(&home.descriptor_path()).expect("a home").name().as_str(), "Serveur de données");
 }
@@ -182,4 +181,77 @@ fn qemu_reads(bed: &Bed, passphrase: &SecretBytes, path: &Path, format: DiskForm
         run("qemu-img", &["check", "--object", &object, "--image-opts", &image]);
     }
     fs::read(raw).expect("read")
+}
+
+#[test]
+fn in_place_a_vm_is_encrypted_recrypted_and_decrypted_without_a_copy() {
+    let mut bed = Bed::without_disks();
+    bed.add_raw("vda", &full_bytes((1 << 20) + 300));
+    let inode = |path: &Path| fs::metadata(path).map(|found| found.ino());
+    let plain = bed.guests[0].plain.path.clone();
+    let before = inode(&plain).expect("there");
+    let home = bed.encrypt_in_place_with(&NoSteps, &NoProgress).expect("encrypted");
+    assert!(bed.is_encrypted());
+    bed.deep_recrypt_by(Method::InPlace, &NoSteps).expect("recrypted");
+    assert!(bed.is_encrypted());
+    assert_eq!(inode(&home.disk_path(&home.disks()[0])).expect("there"), before);
+    let done = bed.decrypt_by(Method::InPlace, &NoSteps).expect("decrypted");
+    assert_eq!(done.in_place, Some(WhyInPlace::Asked));
+    assert!(bed.is_plain());
+    assert_eq!(inode(&plain).expect("there"), before);
+}
+
+#[test]
+fn what_happens_to_plain_disks_is_what_was_asked() {
+    for wipe in [Wipe::None, Wipe::Discard, Wipe::Zero] {
+        let bed = Bed::small();
+        let held = fs::File::open(&bed.guests[1].plain.path).expect("there");
+        let plan = EncryptPlan { wipe, ..bed.plan() };
+        encrypt(&plan, bed.context(&NoSteps, &NoProgress)).expect("encrypted");
+        // Whoever has the removed file open still sees what it holds.
+        let mut left = Vec::new();
+        std::io::Read::read_to_end(&mut &held, &mut left).expect("read");
+        assert_eq!(left == bed.guests[1].bytes, wipe == Wipe::None, "{wipe}");
+        assert_eq!(left.iter().all(|byte| *byte == 0), wipe != Wipe::None, "{wipe}");
+        assert!(bed.is_encrypted());
+    }
+}
+
+#[test]
+fn in_place_holes_stay_holes_and_internal_snapshots_come_along() {
+    let bed = Bed::plain();
+    let qcow2 = bed.guests[1].plain.path.clone();
+    run("qemu-img", &["snapshot", "-c", "before", text(&qcow2)]);
+    let refused = bed.encrypt_with(&NoSteps).expect_err("a copy would lose it");
+    assert!(chain(&refused).contains("--in-place"), "{}", chain(&refused));
+    let home = bed.encrypt_in_place_with(&NoSteps, &NoProgress).expect("encrypted");
+    let formats: Vec<_> = home.disks().iter().map(|disk| disk.format).collect();
+    assert_eq!(formats, [DiskFormat::Qcow2, DiskFormat::Qcow2, DiskFormat::Luks]);
+    let sparse = File::open(&home.disk_path(&home.disks()[0]), Access::Read).expect("opened");
+    assert!(usage(&sparse, &inspect(&sparse).expect("an image")).expect("counted").has_holes);
+    is_whole_with_snapshot(&bed);
+    bed.deep_recrypt_by(Method::InPlace, &NoSteps).expect("recrypted");
+    is_whole_with_snapshot(&bed);
+}
+
+/// Every disk reads as it was, `vdb` with its snapshot, which is sealed too.
+fn is_whole_with_snapshot(bed: &Bed) {
+    /// Where a qcow2 header counts its snapshots.
+    const COUNT: std::ops::Range<usize> = 60..64;
+    bed.unlocked().check_disks().expect("as sealed");
+    let report = VmHome::open(&bed.home()).expect("a home").verify(&bed.keyring, 64);
+    assert!(report.is_sound(), "{report:?}");
+    for guest in &bed.guests {
+        let (passphrase, path, format) = bed.passphrase_of(&guest.plain.target);
+        assert!(qemu_reads(bed, &passphrase, &path, format) == padded(&guest.bytes), "{}", guest.plain.target);
+    }
+    let (_, path, _) = bed.passphrase_of("vdb");
+    let kept = fs::read(&path).expect("read");
+    assert_eq!(kept[COUNT], [0, 0, 0, 1]);
+    let mut without = kept.clone();
+    without[COUNT].fill(0);
+    fs::write(&path, without).expect("written");
+    let error = bed.unlocked().check_disks().expect_err("a snapshot is missing");
+    assert_eq!(error.problem, DiskProblem::Snapshots { expected: 1, found: 0 });
+    fs::write(&path, kept).expect("written back");
 }

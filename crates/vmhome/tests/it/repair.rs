@@ -3,12 +3,13 @@
 use std::fs;
 
 use cadenas_image::{Access, File, Locking, NoProgress};
+use cadenas_keys::KeyRing;
 use cadenas_vmhome::{
-    JournalError, NoSteps, Record, Refusal, RepairError, Repaired, Step, TransitionError, VmHome, encrypt, recrypt,
-    repair,
+    Context, JournalError, NoSteps, Record, Refusal, RepairError, Repaired, Step, TransitionError, UnlockError, VmHome,
+    encrypt, recrypt, repair,
 };
 
-use crate::common::{Bed, KillAt, as_process, chain};
+use crate::common::{Bed, KillAt, as_process, chain, full_bytes};
 
 fn killed_encryption(step: Step) -> Bed {
     let bed = Bed::small();
@@ -200,4 +201,56 @@ fn a_plain_disk_that_is_written_while_it_is_copied_undoes_the_encryption() {
     assert!(chain(&error).contains("was changed while it was copied"), "{}", chain(&error));
     assert!(!bed.home().exists() && bed.twin.defined().is_some());
     assert!(VmHome::open(&bed.home()).is_err());
+}
+
+/// A VM whose in-place encryption was killed when its first disk was new.
+fn killed_in_place(step: Step) -> Bed {
+    let mut bed = Bed::without_disks();
+    bed.add_raw("vda", &full_bytes(256 << 10));
+    bed.add_raw("vdb", &full_bytes(64 << 10));
+    assert!(as_process(|| bed.encrypt_in_place_with(&KillAt::first(step), &NoProgress)).is_none());
+    bed
+}
+
+#[test]
+fn half_rewritten_disks_wait_for_their_key_and_go_on_when_it_comes() {
+    let bed = killed_in_place(Step::EncryptInPlaceDiskRewritten);
+    let elsewhere = KeyRing::new();
+    let context = Context { keyring: &elsewhere, ..bed.context(&NoSteps, &NoProgress) };
+    assert_eq!(record(&bed).keys(), [(bed.provider, bed.key)]);
+    let error = repair(&record(&bed), context).expect_err("no key");
+    assert!(matches!(error, RepairError::Unlock(UnlockError::Locked { .. })), "{}", chain(&error));
+    assert!(matches!(repaired(&bed), Ok(Repaired::RolledForward { .. })));
+    assert!(bed.is_encrypted());
+}
+
+#[test]
+fn disks_that_were_not_begun_go_back_without_any_key() {
+    let bed = killed_in_place(Step::EncryptInPlaceDescriptorStaged);
+    let elsewhere = KeyRing::new();
+    let context = Context { keyring: &elsewhere, ..bed.context(&NoSteps, &NoProgress) };
+    assert_eq!(repair(&record(&bed), context).expect("undone"), Repaired::RolledBack);
+    assert!(bed.is_plain());
+}
+
+#[test]
+fn a_half_rewritten_disk_or_a_journal_that_is_gone_stops_the_repair_until_it_is_back() {
+    let bed = killed_in_place(Step::EncryptInPlaceDiskRewritten);
+    for name in ["vda.luks", "vdb.luks.cadenas-journal", ".web01.cadenas.new"] {
+        let (path, away) = (bed.home().join(name), bed.image("away"));
+        fs::rename(&path, &away).expect("moved away");
+        repaired(&bed).expect_err(name);
+        fs::rename(away, path).expect("back");
+    }
+    assert!(matches!(repaired(&bed), Ok(Repaired::RolledForward { .. })));
+    assert!(bed.is_encrypted());
+}
+
+#[test]
+fn a_wiped_disk_is_no_changed_disk() {
+    let bed = killed_encryption(Step::EncryptPlainWiped);
+    let plain = fs::read(&bed.guests[0].plain.path).expect("not removed yet");
+    assert!(plain.iter().all(|byte| *byte == 0));
+    assert!(matches!(repaired(&bed), Ok(Repaired::RolledForward { .. })));
+    assert!(bed.is_encrypted());
 }

@@ -62,14 +62,9 @@ impl<'s, 'a> Census<'s, 'a> {
         self.end
     }
 
-    /// Where data is that a disk or a snapshot holds, uncompressed: the numbers of the clusters.
-    pub(crate) fn data(&self) -> impl Iterator<Item = u64> {
-        self.of_kind(|kind| kind & DATA != 0)
-    }
-
     /// Clusters whose content nobody reads: unused ones, and those that are kept for zeros.
     pub(crate) fn unread(&self) -> impl Iterator<Item = u64> {
-        self.of_kind(|kind| kind & !IDLE == 0)
+        self.clusters.clone().zip(&self.kinds).filter(|(_, kind)| **kind & !IDLE == 0).map(|(cluster, _)| cluster)
     }
 
     /// Gives each cluster's number, the refcount that the image says, and the uses that were found.
@@ -84,6 +79,30 @@ impl<'s, 'a> Census<'s, 'a> {
                 let stored =
                     counts.as_ref().map_or(0, |block| refcounts::read(block, order, index(cluster % per_block)));
                 visit(cluster, stored, u64::from(self.uses[self.at(cluster)]));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the refcounts of these clusters what was counted. Only bytes that differ are written.
+    pub(crate) fn mend(&self) -> Result<(), ImageError> {
+        let order = self.survey.header().refcount_order;
+        let per_block = refcounts::per_block(self.survey.cluster(), order);
+        for number in self.clusters.start / per_block..self.clusters.end.div_ceil(per_block) {
+            let Some(old) = read_block(self.survey, number)? else { continue };
+            let mut new = old.clone();
+            let first = self.clusters.start.max(number * per_block);
+            for cluster in first..self.clusters.end.min((number + 1) * per_block) {
+                let (at, used) = (index(cluster % per_block), self.uses[self.at(cluster)]);
+                // More were not counted.
+                if used < u16::MAX {
+                    refcounts::set(&mut new, order, at, u64::from(used));
+                }
+            }
+            let differs = |at: &usize| old[*at] != new[*at];
+            if let (Some(from), Some(to)) = ((0..new.len()).find(differs), (0..new.len()).rfind(differs)) {
+                let at = self.survey.refcount_blocks()[index(number)] + u64::try_from(from).expect("in a cluster");
+                self.survey.storage().write(at, &new[from..=to])?;
             }
         }
         Ok(())
@@ -118,9 +137,8 @@ impl<'s, 'a> Census<'s, 'a> {
         let Some(place) = entry.place(self.survey.cluster()) else { return Ok(()) };
         let kind = match entry {
             Entry::Packed(_) => PACKED,
-            Entry::Host(_) => DATA,
-            Entry::Split(split) if split.is_stored() => DATA,
-            Entry::Absent | Entry::Zero(_) | Entry::Split(_) => IDLE,
+            _ if entry.stored_at().is_some() => DATA,
+            _ => IDLE,
         };
         let forbidden = if kind == PACKED { METADATA | DATA | IDLE } else { METADATA | PACKED };
         self.count(&place, uses, kind);
@@ -155,10 +173,6 @@ impl<'s, 'a> Census<'s, 'a> {
     fn inside(&self, place: &Range<u64>) -> Range<u64> {
         let cluster = self.survey.cluster();
         self.clusters.start.max(place.start / cluster.bytes())..self.clusters.end.min(cluster.count(place.end))
-    }
-
-    fn of_kind(&self, wanted: impl Fn(u8) -> bool) -> impl Iterator<Item = u64> {
-        (self.clusters.clone()).zip(&self.kinds).filter(move |(_, kind)| wanted(**kind)).map(|(cluster, _)| cluster)
     }
 
     fn at(&self, cluster: u64) -> usize {

@@ -113,6 +113,15 @@ impl Entry {
         }
     }
 
+    /// Where its cluster is if, uncompressed, it holds data, be it only some of its subclusters.
+    pub(crate) fn stored_at(&self) -> Option<u64> {
+        match self {
+            Self::Host(host) => Some(*host),
+            Self::Split(split) if split.is_stored() => split.host,
+            Self::Absent | Self::Zero(_) | Self::Packed(_) | Self::Split(_) => None,
+        }
+    }
+
     /// The entry of a cluster that is used once.
     pub(crate) fn of_own_cluster(offset: u64) -> u64 {
         COPIED | offset

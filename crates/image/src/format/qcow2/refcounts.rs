@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn refcounts_of_every_width_are_set_and_leave_their_neighbours() {
         for order in 0..=6 {
-            let mut block = [0; 64];
+            let mut block = [0; 128];
             let most = u64::MAX >> (64 - (1_u32 << order));
             (0..8).for_each(|at| set(&mut block, order, at, most));
             set(&mut block, order, 3, 0);

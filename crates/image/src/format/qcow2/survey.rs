@@ -148,12 +148,11 @@ impl<'a> Survey<'a> {
                 return Err(Refusal::damaged(format!("it is encrypted, but has a compressed cluster at {start:#x}")));
             }
             Entry::Packed(range) => range.start,
-            Entry::Host(start) => *start,
-            Entry::Split(split) if split.is_stored() => {
-                entry.place(self.header.cluster).expect("what is stored has a place").start
-            }
-            // A cluster that holds no data may be promised without being there.
-            Entry::Absent | Entry::Zero(_) | Entry::Split(_) => return Ok(()),
+            _ => match entry.stored_at() {
+                Some(start) => start,
+                // A cluster that holds no data may be promised without being there.
+                None => return Ok(()),
+            },
         };
         if start < self.file_len {
             return Ok(());
