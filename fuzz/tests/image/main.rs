@@ -1,16 +1,17 @@
 //! Disk images: qcow2 in its variants, and LUKS in raw and in qcow2.
 
 mod corpus;
+mod in_place;
 mod memory;
 mod seeds;
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{num::NonZeroU32, panic::RefUnwindSafe, time::Duration};
 
 use bolero::{ValueGenerator, produce};
 use cadenas_fuzz::{Edit, edited, edits, in_bounds, in_time};
 use cadenas_image::{
-    Format, ImageError, NoProgress, Source, Target, Tuning, check, convert, foreign::ForeignFormat, inspect,
-    open_chain, open_source, sample,
+    Format, ImageError, NoProgress, Source, Target, Tuning, check, convert, foreign::ForeignFormat,
+    in_place::is_between, inspect, open_chain, open_source, sample,
 };
 use cadenas_luks::{Header, SlotIndex, SlotState};
 use cadenas_secret::SecretBytes;
@@ -78,10 +79,14 @@ fn the_seeds_are_read() {
 }
 
 fn change(seeds: &[Vec<u8>], passphrase: Option<&SecretBytes>) {
+    change_with(seeds, |image| examine(image, passphrase));
+}
+
+fn change_with(seeds: &[Vec<u8>], examine: impl Fn(&[u8]) + RefUnwindSafe) {
     bolero::check!().with_generator(image_edits()).with_test_time(Duration::from_secs(6)).for_each(
         |(which, head, edits)| {
             let image = changed(&seeds[usize::from(*which) % seeds.len()], &(*which, *head, edits.clone()));
-            in_time(|| examine(&image, passphrase));
+            in_time(|| examine(&image));
         },
     );
 }
@@ -102,6 +107,7 @@ fn examine(bytes: &[u8], passphrase: Option<&SecretBytes>) {
     in_bounds();
     let image = Memory::of(bytes.to_vec());
     ForeignFormat::hint(&image).expect("memory can be read");
+    let _ = is_between(&image);
     corpus::keep(bytes, &image);
     // A bound on rounds there is, but it is a minute: only that it is kept matters here.
     let passphrase = passphrase.filter(|_| !asks_for_many_rounds(bytes));
