@@ -1,17 +1,19 @@
 //! Disk images: qcow2 in its variants, and LUKS in raw and in qcow2.
 
 mod corpus;
+mod in_place;
 mod memory;
 mod seeds;
 
-use std::time::Duration;
+use std::{num::NonZeroU32, panic::RefUnwindSafe, time::Duration};
 
 use bolero::{ValueGenerator, produce};
 use cadenas_fuzz::{Edit, edited, edits, in_bounds, in_time};
 use cadenas_image::{
-    Format, ImageError, NoProgress, Source, Target, Tuning, check, convert, foreign::ForeignFormat, inspect,
-    open_chain, open_source, sample,
+    Format, ImageError, NoProgress, Source, Target, Tuning, check, convert, foreign::ForeignFormat,
+    in_place::is_between, inspect, open_chain, open_source, sample,
 };
+use cadenas_luks::{Header, SlotIndex, SlotState};
 use cadenas_secret::SecretBytes;
 use memory::Memory;
 
@@ -77,10 +79,14 @@ fn the_seeds_are_read() {
 }
 
 fn change(seeds: &[Vec<u8>], passphrase: Option<&SecretBytes>) {
+    change_with(seeds, |image| examine(image, passphrase));
+}
+
+fn change_with(seeds: &[Vec<u8>], examine: impl Fn(&[u8]) + RefUnwindSafe) {
     bolero::check!().with_generator(image_edits()).with_test_time(Duration::from_secs(6)).for_each(
         |(which, head, edits)| {
             let image = changed(&seeds[usize::from(*which) % seeds.len()], &(*which, *head, edits.clone()));
-            in_time(|| examine(&image, passphrase));
+            in_time(|| examine(&image));
         },
     );
 }
@@ -101,7 +107,10 @@ fn examine(bytes: &[u8], passphrase: Option<&SecretBytes>) {
     in_bounds();
     let image = Memory::of(bytes.to_vec());
     ForeignFormat::hint(&image).expect("memory can be read");
+    let _ = is_between(&image);
     corpus::keep(bytes, &image);
+    // A bound on rounds there is, but it is a minute: only that it is kept matters here.
+    let passphrase = passphrase.filter(|_| !asks_for_many_rounds(bytes));
     let (told, checked) = (inspect(&image), check(&image, passphrase));
     let _ = sample(&image, passphrase, 8);
     let Ok(source) = open_source(&image, passphrase) else { return };
@@ -117,6 +126,21 @@ fn examine(bytes: &[u8], passphrase: Option<&SecretBytes>) {
             assert!(!checked.is_ok_and(|report| report.is_whole()) || is_no_fault_of_the_check(&error), "{error}");
         }
     }
+}
+
+/// Whether a LUKS header anywhere at a sector of the image would keep a key derivation busy.
+fn asks_for_many_rounds(bytes: &[u8]) -> bool {
+    const FEW_ROUNDS: u32 = 20_000;
+    let is_slow = |rounds: NonZeroU32| rounds.get() > FEW_ROUNDS;
+    bytes.chunks(512).enumerate().filter(|(_, sector)| sector.starts_with(b"LUKS")).any(|(number, _)| {
+        let found = &bytes[number * 512..];
+        let digest_rounds = found.get(164..168).map_or(0, |word| u32::from_be_bytes(word.try_into().expect("4 bytes")));
+        Header::parse(found).is_ok_and(|header| {
+            let mut slots = SlotIndex::all().map(|slot| header.slot_state(slot));
+            digest_rounds > FEW_ROUNDS
+                || slots.any(|slot| matches!(slot, SlotState::Active { rounds } if is_slow(rounds)))
+        })
+    })
 }
 
 /// Two images, one upon the other, are read to the end or refused; what is read does not depend on the target's clusters.

@@ -87,8 +87,10 @@ impl Images {
             None => probed(&file, src)?,
         };
         let mut links = vec![Link::new(file, format)?];
-        if flatten {
-            follow(&mut links)?;
+        match &links[0].info.backing_file {
+            Some(_) if flatten => follow(&mut links)?,
+            Some(backing) => return Err(DiskError::HasBacking { path: src.to_owned(), backing: backing.clone() }),
+            None => {}
         }
         Ok(Self { info: links[0].info.clone(), disk: Disk::Ours(links) })
     }

@@ -102,6 +102,14 @@ pub enum DiskError {
         /// What it looks like.
         format: ForeignFormat,
     },
+    /// The image stands on another file, which nobody asked to read.
+    #[error("{} has the backing file {backing:?}", path.display())]
+    HasBacking {
+        /// The image.
+        path: PathBuf,
+        /// The name in its header.
+        backing: String,
+    },
     /// A backing file that is no file of this host.
     #[error("{} stands on {name:?}, which is not a file of this host", path.display())]
     BackingElsewhere {
@@ -195,7 +203,7 @@ impl DiskError {
                 "make one image of it with `qemu-img convert`"
             }
             Self::BackingFormatUnsaid { .. } => "say it with `qemu-img rebase -u -F FORMAT -b BACKING IMAGE`",
-            Self::Image(ImageError::BackingFile { .. }) => "`--flatten` reads that file too",
+            Self::HasBacking { .. } => "`--flatten` reads that file too and makes one image of both",
             Self::Image(ImageError::OtherFiles { .. }) => "name the disk's descriptor file, and say `--flatten`",
             Self::BenchStopped => "its scratch files were removed",
             Self::NoSpace { .. } => "free some space, or name a place elsewhere",
