@@ -58,6 +58,10 @@ impl Recipe {
         let mut with_bitmaps = false;
         for (number, step) in self.steps.iter().enumerate() {
             match step {
+                // QEMU compresses only what is not there yet.
+                Step::Io(command) if command.starts_with("write -c") => {
+                    try_run("qemu-io", &["-f", "qcow2", "-c", command, text(&path)]);
+                }
                 Step::Io(command) => drop(run("qemu-io", &["-f", "qcow2", "-c", command, text(&path)])),
                 Step::Snapshot => {
                     let name = format!("before {number}");
@@ -467,7 +471,7 @@ fn any_recipe() -> impl Strategy<Value = Recipe> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 0, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 6, max_shrink_iters: 0, ..ProptestConfig::default() })]
 
     #[test]
     fn any_image_is_rewritten(recipe in any_recipe(), stop in 0_usize..6) {
