@@ -1,12 +1,15 @@
 //! Turning one image into another.
 
-use std::ops::Range;
+use std::{
+    ops::Range,
+    sync::{Mutex, PoisonError},
+};
 
 use cadenas_luks::{FormatOptions, Header, Layout, MIN_ROUNDS, SECTOR_BYTES, SectorCipher, SlotIndex, VolumeKey};
 
 use crate::{
     ImageError, ImageInfo, NewKey, Progress, Source, Storage, Target, Tuning,
-    engine::{self, Piece, Stages, Write},
+    engine::{self, Piece, Write},
     format::qcow2::{
         build::{Plot, Tables},
         header::ClusterSize,
@@ -15,10 +18,14 @@ use crate::{
     plan::{Cut, Plan, Segment},
     source::Decoder,
     target::RAW_HOLE_BYTES,
+    throttle::Throttle,
 };
 
-/// Segments of data have about this many bytes.
-const SEGMENT_BYTES: u64 = 1 << 20;
+/// Segments of data have about this many bytes: enough to keep a disk busy, and little beside the bound on memory.
+const SEGMENT_BYTES: u64 = 2 << 20;
+
+/// Who waits for the rate limit looks so often, in bytes, whether to stop.
+const PAID_AT_ONCE: u64 = 64 << 10;
 
 /// Writes the disk of `src` to the empty `dst` as `target` says: encrypts, decrypts or, from one volume key to a fresh one,
 /// both. When it returns, everything is durable; what it returns was read back from `dst`.
@@ -39,9 +46,8 @@ pub fn convert(
         return Err(ImageError::NotEmpty { image: dst.name() });
     }
     let destination = Destination::new(src, dst, target, key.as_ref())?;
-    let _ = tuning;
     progress.begin(src.info().virtual_size);
-    destination.fill(src, progress)?;
+    destination.fill(&Conversion { src, destination: &destination, tuning, progress })?;
     inspect_as(dst, target.format())
 }
 
@@ -101,37 +107,20 @@ impl<'a> Destination<'a> {
         Ok(Self { storage, layout, cut: Cut { granule, longest, keeps_holes: *target != Target::Luks }, volume })
     }
 
-    fn fill(&self, src: &Source<'_>, progress: &dyn Progress) -> Result<(), ImageError> {
+    fn fill(&self, conversion: &Conversion<'_>) -> Result<(), ImageError> {
         match &self.layout {
             Place::Flat { len, .. } => {
                 self.storage.resize(*len)?;
-                self.move_data(src, progress, |_, _| Ok(()))?;
+                conversion.run(|_, _| Ok(()))?;
                 self.storage.flush()?;
                 self.write_volume(0)
             }
             Place::Qcow2(plot) => {
                 let mut tables = Tables::new(self.storage, plot);
-                self.move_data(src, progress, |segment, writes| tables.note(&segment.guest(), writes))?;
+                conversion.run(|segment, writes| tables.note(&segment.guest(), writes))?;
                 tables.finish(|| plot.luks_area().map_or(Ok(()), |area| self.write_volume(area.start)))
             }
         }
-    }
-
-    fn move_data(
-        &self,
-        src: &Source<'_>,
-        progress: &dyn Progress,
-        mut note: impl FnMut(&Segment, &[Write]) -> Result<(), ImageError>,
-    ) -> Result<(), ImageError> {
-        let stages = Conversion { src, destination: self, progress };
-        engine::run(&stages, Plan::new(src.extents(), self.cut), |segment, piece| {
-            for (host, bytes) in piece.into_iter().flat_map(Piece::outputs) {
-                self.storage.write(host, bytes)?;
-            }
-            note(segment, piece.map_or(&[], |piece| &piece.writes))?;
-            progress.advance(segment.len());
-            Ok(())
-        })
     }
 
     /// Key material first, then the header that points to it.
@@ -143,14 +132,40 @@ impl<'a> Destination<'a> {
         self.storage.flush()
     }
 
-    /// Where a run of the disk goes, and the sector number that enciphers it there.
-    fn place(&self, guest: u64, len: u64) -> (u64, u64) {
+    /// Says what of a piece goes where. In qcow2 its clusters lie side by side, and are moved together for that.
+    fn lay_out(&self, guest: u64, piece: &mut Piece) {
+        let runs = self.runs(&piece.data);
         match &self.layout {
-            Place::Flat { payload, .. } => (payload + guest, guest / SECTOR_BYTES),
+            Place::Flat { payload, .. } => piece.writes.extend(runs.into_iter().map(|at| {
+                let guest = guest + to_u64(at.start);
+                Write { at: self.clip(guest, at, &piece.data), guest, host: payload + guest }
+            })),
             Place::Qcow2(plot) => {
-                let host = plot.hand_out(len);
-                (host, host / SECTOR_BYTES)
+                let mut host = plot.hand_out(runs.iter().map(|run| to_u64(run.len())).sum());
+                let mut to = 0;
+                for run in runs {
+                    let (guest, len) = (guest + to_u64(run.start), run.len());
+                    piece.data.copy_within(run, to);
+                    piece.writes.push(Write { at: to..to + len, guest, host });
+                    (to, host) = (to + len, host + to_u64(len));
+                }
             }
+        }
+    }
+
+    /// The sector number that enciphers what lies at `host`.
+    fn sector_at(&self, host: u64) -> u64 {
+        match self.layout {
+            Place::Flat { payload, .. } => (host - payload) / SECTOR_BYTES,
+            Place::Qcow2(_) => host / SECTOR_BYTES,
+        }
+    }
+
+    /// Buffers are padded to a multiple of this, in bytes.
+    fn padding(&self) -> u64 {
+        match self.layout {
+            Place::Flat { .. } => 1,
+            Place::Qcow2(_) => self.cut.granule,
         }
     }
 
@@ -200,54 +215,100 @@ impl Volume {
     }
 }
 
-/// The stages of one conversion.
+/// One conversion, shared by its threads.
 struct Conversion<'a> {
     src: &'a Source<'a>,
     destination: &'a Destination<'a>,
+    tuning: &'a Tuning,
     progress: &'a dyn Progress,
 }
 
-impl<'a> Stages for Conversion<'a> {
-    type Worker = (Decoder<'a>, Option<SectorCipher>);
+/// What a thread keeps for itself.
+struct Worker<'a> {
+    piece: Piece,
+    decoder: Decoder<'a>,
+    cipher: Option<SectorCipher>,
+}
 
-    fn padding(&self) -> u64 {
-        match self.destination.layout {
-            Place::Flat { .. } => 1,
-            Place::Qcow2(_) => self.destination.cut.granule,
-        }
+impl Conversion<'_> {
+    /// Moves everything; `note` is told of each segment when it is written, in any order.
+    fn run(&self, note: impl FnMut(&Segment, &[Write]) -> Result<(), ImageError> + Send) -> Result<(), ImageError> {
+        let plan = Plan::new(self.src.extents(), self.destination.cut);
+        let (throttle, note) = (Throttle::new(self.tuning.rate_limit), Mutex::new(note));
+        engine::run(
+            engine::jobs(self.tuning),
+            plan,
+            || self.worker(),
+            |worker, segment| {
+                self.pay(&throttle, segment)?;
+                let writes = self.work(worker, segment)?;
+                // The lock is kept while tables are written: their keeper is one.
+                note.lock().unwrap_or_else(PoisonError::into_inner)(segment, writes)?;
+                self.progress.advance(segment.len());
+                Ok(())
+            },
+        )
     }
 
-    fn read(&self, segment: &Segment, piece: &mut Piece) -> Result<(), ImageError> {
-        if self.progress.cancelled() {
-            return Err(ImageError::Cancelled);
-        }
-        self.src.load(segment, piece)
-    }
-
-    fn worker(&self) -> Self::Worker {
+    fn worker(&self) -> Worker<'_> {
         let cipher = self.destination.volume.as_ref().map(|volume| SectorCipher::new(&volume.key));
-        (self.src.decoder(), cipher)
+        let piece = Piece::with_room(self.destination.cut.longest);
+        Worker { piece, decoder: self.src.decoder(), cipher }
     }
 
-    fn work(&self, worker: &mut Self::Worker, segment: &Segment, piece: &mut Piece) -> Result<(), ImageError> {
-        let (decoder, cipher) = worker;
-        decoder.decode(segment, piece)?;
-        for at in self.destination.runs(&piece.data) {
-            let guest = segment.guest().start + to_u64(at.start);
-            let at = self.destination.clip(guest, at, &piece.data);
-            let (host, sector) = self.destination.place(guest, to_u64(at.len()));
-            if let Some(cipher) = cipher {
-                cipher.encrypt(sector, &mut piece.data[at.clone()]);
+    /// Waits for as long as the rate limit wants, unless it is all to end.
+    fn pay(&self, throttle: &Throttle, segment: &Segment) -> Result<(), ImageError> {
+        let mut due = if matches!(segment, Segment::Zero(_)) { 0 } else { segment.len() };
+        loop {
+            if self.progress.cancelled() {
+                return Err(ImageError::Cancelled);
             }
-            piece.writes.push(Write { at, guest, host });
+            if due == 0 {
+                return Ok(());
+            }
+            throttle.take(due.min(PAID_AT_ONCE));
+            due = due.saturating_sub(PAID_AT_ONCE);
         }
-        Ok(())
+    }
+
+    /// Reads, deciphers, enciphers and writes a segment; says what of it went where.
+    fn work<'w>(&self, worker: &'w mut Worker<'_>, segment: &Segment) -> Result<&'w [Write], ImageError> {
+        let Worker { piece, decoder, cipher } = worker;
+        if matches!(segment, Segment::Zero(_)) {
+            return Ok(&[]);
+        }
+        piece.prepare(&segment.guest(), self.destination.padding());
+        self.src.load(segment, piece)?;
+        decoder.decode(segment, piece)?;
+        self.destination.lay_out(segment.guest().start, piece);
+        for (host, at) in joined(&piece.writes) {
+            if let Some(cipher) = cipher {
+                cipher.encrypt(self.destination.sector_at(host), &mut piece.data[at.clone()]);
+            }
+            self.destination.storage.write(host, &piece.data[at])?;
+        }
+        Ok(&piece.writes)
     }
 }
 
+/// Writes that follow each other both in the buffer and in the file are one: offsets in the file, with the buffer's ranges.
+fn joined(writes: &[Write]) -> Vec<(u64, Range<usize>)> {
+    let mut joined: Vec<(u64, Range<usize>)> = Vec::new();
+    for write in writes {
+        match joined.last_mut() {
+            Some((host, at)) if at.end == write.at.start && *host + to_u64(at.len()) == write.host => {
+                at.end = write.at.end;
+            }
+            _ => joined.push((write.host, write.at.clone())),
+        }
+    }
+    joined
+}
+
+/// Folds whole blocks without a branch for each word, which compilers turn into wide instructions.
 fn is_zero(bytes: &[u8]) -> bool {
-    let (words, rest) = bytes.as_chunks::<16>();
-    words.iter().all(|word| *word == [0; 16]) && rest.iter().all(|byte| *byte == 0)
+    let (blocks, rest) = bytes.as_chunks::<256>();
+    blocks.iter().all(|block| block.iter().fold(0, |all, byte| all | byte) == 0) && rest.iter().all(|byte| *byte == 0)
 }
 
 fn to_u64(len: usize) -> u64 {

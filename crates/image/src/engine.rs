@@ -1,21 +1,26 @@
-//! The pipeline: one thread reads, several encipher, the calling one writes.
+//! The pool: each thread takes the next segment, reads it, turns it into what the target wants, and writes it.
 //!
-//! Pieces of work travel through channels; their buffers come from a fixed pool and go back to it, which bounds memory and
-//! keeps a fast stage from running ahead. The first error that reaches the writer ends everything: it drops its channel
-//! ends, at which the other stages stop.
+//! No piece of work waits in a queue: a thread has one buffer and uses it again, so that memory is bounded by the number of
+//! threads, and a slow disk slows down whoever reads. The first error ends everything: no thread finds a segment any more.
 
-use std::{num::NonZeroUsize, ops::Range, thread};
+use std::{
+    num::NonZeroUsize,
+    ops::Range,
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+};
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crate::{ImageError, Tuning, plan::Segment, storage::aligned::AlignedBuf};
 
-use crate::{ImageError, plan::Segment};
+/// More threads only take memory: no disk answers faster.
+const MOST_JOBS: usize = 32;
 
-/// A segment on its way, with the buffer that it lent from the pool.
+/// What a thread works on: a segment's bytes. Used again for the next one.
 pub(crate) struct Piece {
     /// Where on the disk the buffer begins.
     start: u64,
     /// The segment's bytes, then zeros up to the target's granule.
-    pub(crate) data: Vec<u8>,
+    pub(crate) data: AlignedBuf,
     /// Compressed bytes that are yet to be unpacked into the buffer.
     pub(crate) packed: Vec<Packed>,
     /// What of the buffer goes where in the target.
@@ -44,24 +49,21 @@ pub(crate) struct Write {
 }
 
 impl Piece {
-    fn empty() -> Self {
-        Self { start: 0, data: Vec::new(), packed: Vec::new(), writes: Vec::new() }
+    /// Room for segments of `longest` bytes.
+    pub(crate) fn with_room(longest: u64) -> Self {
+        let data = AlignedBuf::zeroed(usize::try_from(longest).expect("segments of data are bounded"));
+        Self { start: 0, data, packed: Vec::new(), writes: Vec::new() }
     }
 
     /// Makes it hold `guest`, with zeros behind that up to a multiple of `granule`.
-    fn prepare(&mut self, guest: &Range<u64>, granule: u64) {
+    pub(crate) fn prepare(&mut self, guest: &Range<u64>, granule: u64) {
         let len = usize::try_from(guest.end - guest.start).expect("segments of data are bounded");
         let padded = len.next_multiple_of(usize::try_from(granule).expect("granules are small"));
         self.start = guest.start;
-        self.data.resize(padded, 0);
+        self.data.resize(padded);
         self.data[len..].fill(0);
         self.packed.clear();
         self.writes.clear();
-    }
-
-    /// What is to be written, with its offset in the target's file.
-    pub(crate) fn outputs(&self) -> impl Iterator<Item = (u64, &[u8])> {
-        self.writes.iter().map(|write| (write.host, &self.data[write.at.clone()]))
     }
 
     /// Where in the buffer a part of the disk is.
@@ -71,105 +73,113 @@ impl Piece {
     }
 }
 
-/// What a conversion does at each stage.
-pub(crate) trait Stages: Sync {
-    /// What a cipher thread keeps for itself.
-    type Worker;
-
-    /// Buffers are padded to a multiple of this, in bytes.
-    fn padding(&self) -> u64;
-    /// Fills the piece from the source; on the reading thread. An error here stops the reading.
-    fn read(&self, segment: &Segment, piece: &mut Piece) -> Result<(), ImageError>;
-    /// Made once on each cipher thread.
-    fn worker(&self) -> Self::Worker;
-    /// Deciphers and enciphers the piece and says what goes where.
-    fn work(&self, worker: &mut Self::Worker, segment: &Segment, piece: &mut Piece) -> Result<(), ImageError>;
+/// How many threads work: as many as were asked for, or some more than there are cores, as some always wait for the disk.
+pub(crate) fn jobs(tuning: &Tuning) -> usize {
+    let wanted =
+        tuning.jobs.map_or_else(|| thread::available_parallelism().map_or(2, NonZeroUsize::get) + 2, NonZeroUsize::get);
+    wanted.min(MOST_JOBS)
 }
 
-/// Sends every segment through the stages and gives each to `write`, on this thread, in any order. Holes come with no piece.
-pub(crate) fn run<S: Stages>(
-    stages: &S,
+/// Gives each segment to one of `jobs` threads, in their order, and returns when all are done or after the first error.
+/// `worker` makes what a thread keeps for itself.
+pub(crate) fn run<W>(
+    jobs: usize,
     segments: impl Iterator<Item = Result<Segment, ImageError>> + Send,
-    mut write: impl FnMut(&Segment, Option<&Piece>) -> Result<(), ImageError>,
+    worker: impl Fn() -> W + Sync,
+    work: impl Fn(&mut W, &Segment) -> Result<(), ImageError> + Sync,
 ) -> Result<(), ImageError> {
-    let workers = thread::available_parallelism().map_or(2, NonZeroUsize::get);
-    let pool = 2 * workers + 2;
-    let (free_in, free_out) = bounded(pool);
-    (0..pool).for_each(|_| free_in.send(Piece::empty()).expect("the pool has room for all its pieces"));
-    let (read_in, read_out) = bounded(pool);
-    let (done_in, done_out) = unbounded();
+    let line = Line(Mutex::new(State { segments: Some(segments), failure: None }));
     thread::scope(|scope| {
-        for _ in 0..workers {
-            let (read_out, done_in) = (read_out.clone(), done_in.clone());
-            scope.spawn(move || work_all(stages, &read_out, &done_in));
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                let mut own = worker();
+                while let Some(segment) = line.next() {
+                    work(&mut own, &segment).unwrap_or_else(|error| line.fail(error));
+                }
+            });
         }
-        drop(read_out);
-        scope.spawn(move || read_all(stages, segments, &free_out, &read_in, &done_in));
-        let written = write_all(&done_out, &free_in, &mut write);
-        // Without the writer's ends of the channels the other stages stop.
-        drop((done_out, free_in));
-        written
-    })
+    });
+    line.0.into_inner().unwrap_or_else(PoisonError::into_inner).failure.map_or(Ok(()), Err)
 }
 
-/// A segment, and the piece that holds its bytes unless it is a hole.
-type Item = (Segment, Option<Piece>);
+/// The segments that are still to be worked on.
+struct Line<I>(Mutex<State<I>>);
 
-fn read_all<S: Stages>(
-    stages: &S,
-    segments: impl Iterator<Item = Result<Segment, ImageError>>,
-    free: &Receiver<Piece>,
-    read: &Sender<Item>,
-    done: &Sender<Result<Item, ImageError>>,
-) {
-    for segment in segments {
-        let item = segment.and_then(|segment| match &segment {
-            Segment::Zero(_) => Ok(Some((segment, None))),
-            Segment::Data(_) => {
-                let Ok(mut piece) = free.recv() else { return Ok(None) };
-                piece.prepare(&segment.guest(), stages.padding());
-                stages.read(&segment, &mut piece)?;
-                Ok(Some((segment, Some(piece))))
-            }
-        });
-        let sent = match item {
-            Ok(Some(item @ (_, Some(_)))) => read.send(item).is_ok(),
-            Ok(Some(hole)) => done.send(Ok(hole)).is_ok(),
-            // The writer has stopped.
-            Ok(None) => false,
-            Err(error) => {
-                drop(done.send(Err(error)));
-                false
-            }
+struct State<I> {
+    /// None after an error.
+    segments: Option<I>,
+    failure: Option<ImageError>,
+}
+
+impl<I: Iterator<Item = Result<Segment, ImageError>>> Line<I> {
+    fn next(&self) -> Option<Segment> {
+        let next = self.state().segments.as_mut()?.next()?;
+        next.map_err(|error| self.fail(error)).ok()
+    }
+
+    /// Nobody gets a segment after this. The first error is the one to tell: others follow from it.
+    fn fail(&self, error: ImageError) {
+        let mut state = self.state();
+        state.segments = None;
+        state.failure.get_or_insert(error);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<I>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::BTreeSet,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use super::*;
+
+    #[test]
+    fn every_segment_is_worked_on_once() {
+        let seen = Mutex::new(BTreeSet::new());
+        let work = |(): &mut (), segment: &Segment| {
+            assert!(seen.lock().expect("no panic").insert(segment.guest().start));
+            Ok(())
         };
-        if !sent {
-            return;
-        }
+        run(4, segments(1000), || (), work).expect("no error");
+        assert_eq!(seen.into_inner().expect("no panic").len(), 1000);
     }
-}
 
-fn work_all<S: Stages>(stages: &S, read: &Receiver<Item>, done: &Sender<Result<Item, ImageError>>) {
-    let mut worker = stages.worker();
-    for (segment, mut piece) in read {
-        let outcome = piece.as_mut().map_or(Ok(()), |piece| stages.work(&mut worker, &segment, piece));
-        if done.send(outcome.map(|()| (segment, piece))).is_err() {
-            return;
-        }
+    #[test]
+    fn the_first_error_ends_it_and_is_told() {
+        let worked = AtomicUsize::new(0);
+        let work = |(): &mut (), segment: &Segment| {
+            worked.fetch_add(1, Ordering::Relaxed);
+            if segment.guest().start == 10 { Err(ImageError::Cancelled) } else { Ok(()) }
+        };
+        assert!(matches!(run(4, segments(1_000_000), || (), work), Err(ImageError::Cancelled)));
+        assert!(worked.into_inner() < 1_000_000);
     }
-}
 
-fn write_all(
-    done: &Receiver<Result<Item, ImageError>>,
-    free: &Sender<Piece>,
-    write: &mut impl FnMut(&Segment, Option<&Piece>) -> Result<(), ImageError>,
-) -> Result<(), ImageError> {
-    for item in done {
-        let (segment, piece) = item?;
-        write(&segment, piece.as_ref())?;
-        if let Some(piece) = piece {
-            // The reader may have ended already; then nobody needs the buffer.
-            drop(free.send(piece));
-        }
+    #[test]
+    fn an_error_of_the_plan_is_told() {
+        let plan = segments(5).chain([Err(ImageError::Cancelled)]).chain(segments(5));
+        let worked = AtomicUsize::new(0);
+        let work = |(): &mut (), _: &Segment| {
+            worked.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        };
+        assert!(matches!(run(3, plan, || (), work), Err(ImageError::Cancelled)));
+        assert_eq!(worked.into_inner(), 5);
     }
-    Ok(())
+
+    #[test]
+    fn no_wish_for_threads_is_out_of_bounds() {
+        assert!(jobs(&Tuning::default()) > 2);
+        assert_eq!(jobs(&Tuning { jobs: NonZeroUsize::new(1), rate_limit: None }), 1);
+        assert_eq!(jobs(&Tuning { jobs: NonZeroUsize::new(usize::MAX), rate_limit: None }), MOST_JOBS);
+    }
+
+    fn segments(count: u64) -> impl Iterator<Item = Result<Segment, ImageError>> + Send {
+        (0..count).map(|at| Ok(Segment::Zero(at..at + 1)))
+    }
 }

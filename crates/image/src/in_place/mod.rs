@@ -240,11 +240,11 @@ impl<'a> InPlace<'a> {
         }
         let way = self.way(Direction::Back);
         let epoch = self.begin(&way, &status)?;
+        self.mark()?;
         let old_len = self.journal.plan.old_len;
         if self.disk.size()? < old_len {
             self.disk.resize(old_len)?;
         }
-        self.mark()?;
         self.pass(&way, epoch, tuning, progress)?;
         self.records.write(&Record::of_epoch(epoch.epoch + 1, Direction::Back, Phase::Passed, 0))?;
         self.rewrite.layout.clean_old()?;

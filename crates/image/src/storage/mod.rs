@@ -36,22 +36,27 @@ pub trait Storage: Send + Sync {
 
     /// Makes a range read as zeros and gives its room back where the medium can; it may reach beyond the end, where it does nothing.
     fn discard(&self, range: Range<u64>) -> io::Result<()> {
-        const AT_ONCE: u64 = 64 << 10;
-        let end = range.end.min(self.len()?);
-        let zeros = [0; 64 << 10];
-        let mut at = range.start;
-        while at < end {
-            let len = (end - at).min(AT_ONCE);
-            self.write_at(at, &zeros[..usize::try_from(len).expect("bounded above")])?;
-            at += len;
-        }
-        Ok(())
+        write_zeros(self, range)
     }
 
     /// What error messages call it: a file's path.
     fn name(&self) -> String {
         "the image".to_owned()
     }
+}
+
+/// Writes zeros to what of a range lies before the end.
+fn write_zeros(storage: &(impl Storage + ?Sized), range: Range<u64>) -> io::Result<()> {
+    const AT_ONCE: u64 = 64 << 10;
+    let end = range.end.min(storage.len()?);
+    let zeros = [0; 64 << 10];
+    let mut at = range.start;
+    while at < end {
+        let len = (end - at).min(AT_ONCE);
+        storage.write_at(at, &zeros[..usize::try_from(len).expect("bounded above")])?;
+        at += len;
+    }
+    Ok(())
 }
 
 /// The trait's calls with errors that name the image and the operation.
