@@ -137,7 +137,8 @@ mod tests {
         let cluster = ClusterSize::from_bits(16).expect("in range");
         let bytes = [entry(0x3_0000, 2, "since monday", 0), entry(0x4_0000, 1, "b", 5)].concat();
         let parse_two = |bytes: &[u8], count| parse(bytes, count, cluster, 0x5_0000);
-        let names: Vec<String> = parse_two(&bytes, 2).expect("well made").into_iter().map(|bitmap| bitmap.name).collect();
+        let names: Vec<String> =
+            parse_two(&bytes, 2).expect("well made").into_iter().map(|bitmap| bitmap.name).collect();
         assert_eq!(names, ["since monday", "b"]);
         assert!(parse_two(&bytes, 3).is_err(), "more than there are");
         assert!(parse_two(&bytes[..30], 1).is_err(), "cut in the name");
