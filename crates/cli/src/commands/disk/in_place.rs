@@ -11,6 +11,7 @@ use cadenas_image::{
     in_place::{Change, InPlace, extra_space, is_between},
     inspect, usage,
 };
+use cadenas_secret::SecretBytes;
 
 use super::{
     DiskError, expect_encrypted, new_key, new_passphrase, old_passphrase,
@@ -74,7 +75,7 @@ fn settle(
     let place = Place::interrupted(&args.disk)?;
     let journal = File::open(&place.journal, Access::Write).map_err(DiskError::from)?;
     let passphrase = old_passphrase(args.passphrase.passphrase_file.as_deref(), &place.path)?;
-    let mut in_place = InPlace::open(&place.image, &journal, &passphrase).map_err(DiskError::from)?;
+    let mut in_place = place.opened(&journal, &passphrase)?;
     let work = Work::new(printer, verb, &place.path);
     let settled = settle(&mut in_place, &work);
     work.clear();
@@ -121,6 +122,16 @@ impl Place {
         let mut journal = OsString::from(&path);
         journal.push(".cadenas-journal");
         Ok(Self { path, image, _lock: lock, journal: journal.into() })
+    }
+
+    /// A journal that is not whole was never begun with, or ended with: the image tells which of the two it is by itself.
+    fn opened<'a>(&'a self, journal: &'a File, passphrase: &SecretBytes) -> Result<InPlace<'a>, DiskError> {
+        InPlace::open(&self.image, journal, passphrase).map_err(|error| match error {
+            ImageError::JournalDamaged { .. } if matches!(is_between(&self.image), Ok(false)) => {
+                DiskError::JournalUseless { path: self.path.clone(), journal: self.journal.clone() }
+            }
+            error => error.into(),
+        })
     }
 
     fn journal_is_there(&self) -> bool {
