@@ -77,7 +77,7 @@ fn interrupted(here: &Path, signal: Signal) -> Ended {
     command.current_dir(here).args(slow).args(PW).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().expect("started");
     let start = Instant::now();
-    while fs::read(here.join("disk")).is_ok_and(|bytes| bytes.starts_with(&content(512)[..512])) {
+    while fs::read(here.join("disk")).is_ok_and(|bytes| bytes.starts_with(MARK)) {
         assert!(start.elapsed() < Duration::from_mins(1), "nothing changes");
         std::thread::sleep(Duration::from_millis(20));
     }
