@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use cadenas_image::ImageInfo;
+
 use crate::{
     error::{Refusal, Size, TransitionError},
     home::VmHome,
@@ -51,6 +53,13 @@ pub struct Made {
     pub home: VmHome,
     /// Why its disks were rewritten in place; `None` if they were copied.
     pub in_place: Option<WhyInPlace>,
+    /// The persistent bitmaps that a copy dropped, by disk: `vda: backup-1`.
+    pub dropped_bitmaps: Vec<String>,
+}
+
+/// The persistent bitmaps of a disk, as [`Made::dropped_bitmaps`] tells them.
+pub(crate) fn bitmaps_of<'a>(target: &'a str, info: &'a ImageInfo) -> impl Iterator<Item = String> + 'a {
+    info.bitmaps.iter().map(move |bitmap| format!("{target}: {bitmap}"))
 }
 
 impl Method {
