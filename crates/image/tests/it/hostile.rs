@@ -113,10 +113,10 @@ fn sizes_beyond_reason_are_refused_before_memory_is_taken() {
 #[test]
 fn a_guest_that_writes_a_header_on_its_raw_disk_is_not_believed_by_who_knows_better() {
     let forged = Memory::from_bytes(qcow2(&Target::Qcow2 { cluster_size: CLUSTER }));
-    let info = cadenas_image::inspect_as(&forged, cadenas_image::Format::Raw).expect("raw");
+    let info = cadenas_image::inspect_as(&forged, Format::Raw).expect("raw");
     assert_eq!(info.virtual_size, forged.len().expect("in memory"));
     let raw = Memory::from_bytes(vec![7; 512]);
-    let refused = cadenas_image::open_source_as(&raw, cadenas_image::Format::Qcow2, None);
+    let refused = cadenas_image::open_source_as(&raw, Format::Qcow2, None);
     assert!(matches!(refused.err(), Some(ImageError::WrongFormat { .. })));
 }
 

@@ -424,7 +424,7 @@ fn a_disk_of_two_tebibytes_with_little_in_it_is_encrypted_in_seconds_and_stays_s
     let file = fs::File::create(&path).expect("created");
     file.set_len(2 << 40).expect("grown");
     for at in (0..16).map(|part| part << 37) {
-        file.write_all_at(&[7; 1 << 20], at).expect("written");
+        file.write_all_at(&vec![7; 1 << 20], at).expect("written");
     }
     let image = Image { bench, path, disk: Vec::new(), snapshots: Vec::new(), with_bitmaps: false };
     let started = std::time::Instant::now();
