@@ -13,7 +13,7 @@ use cadenas_image::{
     storage::testing::Memory,
 };
 
-use crate::in_place::{KINDS, Kind, PAYLOAD, QCOW2_KINDS, Zones, plain};
+use crate::in_place::{KINDS, Kind, PAYLOAD, Zones, plain};
 
 pub(crate) const DISK: usize = 0;
 pub(crate) const JOURNAL: usize = 1;
