@@ -32,6 +32,8 @@ lint:          ## Format, clippy, licences and advisories
 
 bench: guest   ## Speeds as ratios to a peer in the same run
 	cargo build --release --locked -p cadenas-cli
+	cargo bench --locked -p cadenas-secret --bench xts
+	CADENAS_BIN=$(CURDIR)/target/release/cadenas cargo bench --locked -p cadenas-image --bench disk
 	cargo bench --locked -p cadenas-image --bench convert
 	CADENAS_BIN=$(CURDIR)/target/release/cadenas cargo bench --locked -p cadenas-e2e --bench recrypt
 

@@ -4,4 +4,4 @@ mod edit;
 mod watch;
 
 pub use edit::{Edit, edited, edits};
-pub use watch::in_time;
+pub use watch::{in_bounds, in_time};

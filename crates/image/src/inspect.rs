@@ -65,6 +65,11 @@ pub fn inspect(storage: &dyn Storage) -> Result<ImageInfo, ImageError> {
     inspect_as(storage, Format::probe(storage)?)
 }
 
+/// The format that the first bytes of a file tell; see [`inspect`] for how far that can be trusted.
+pub fn probe(storage: &dyn Storage) -> Result<Format, ImageError> {
+    Format::probe(storage)
+}
+
 /// As [`inspect`], for an image whose format is known; one that is not of this format is refused.
 pub fn inspect_as(storage: &dyn Storage, format: Format) -> Result<ImageInfo, ImageError> {
     expect_format(storage, format)?;

@@ -32,7 +32,7 @@ pub use check::{CheckReport, check};
 pub use convert::convert;
 pub use error::ImageError;
 pub use format::{Format, UnknownFormat};
-pub use inspect::{Encryption, ImageInfo, Usage, inspect, inspect_as, usage};
+pub use inspect::{Encryption, ImageInfo, Usage, inspect, inspect_as, probe, usage};
 pub use progress::{NoProgress, Progress};
 pub use sample::{SampleReport, sample};
 pub use source::{Source, open_source, open_source_as};

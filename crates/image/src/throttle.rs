@@ -10,6 +10,9 @@ use std::{
 /// Time that was not used is made up for at most so far: the longest burst.
 const BURST: Duration = Duration::from_millis(100);
 
+/// A year; it can be added to any instant.
+const FOREVER: Duration = Duration::from_hours(365 * 24);
+
 /// Holds an average rate over all threads that share it.
 #[derive(Debug)]
 pub(crate) struct Throttle {
@@ -48,11 +51,8 @@ impl Rate {
     }
 
     fn duration_of(&self, bytes: u64) -> Duration {
-        const NANOS: u128 = 1_000_000_000;
-        let nanos = u128::from(bytes) * NANOS / u128::from(self.bytes_per_second.get());
-        // A year is as good as forever, and can be added to any instant.
-        const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-        u64::try_from(nanos).map_or(YEAR, |nanos| Duration::from_nanos(nanos).min(YEAR))
+        let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second.get());
+        u64::try_from(nanos).map_or(FOREVER, |nanos| Duration::from_nanos(nanos).min(FOREVER))
     }
 }
 
@@ -78,7 +78,7 @@ mod tests {
     fn idle_time_is_saved_for_a_short_burst_alone() {
         let rate =
             Rate { bytes_per_second: NonZeroU64::new(1000).expect("not zero"), paid_until: Mutex::new(Instant::now()) };
-        let later = Instant::now() + Duration::from_secs(60);
+        let later = Instant::now() + Duration::from_mins(1);
         assert_eq!(rate.wait_for(100, later), Duration::ZERO);
         assert_eq!(rate.wait_for(1000, later), Duration::from_secs(1));
     }

@@ -8,7 +8,7 @@ use cadenas_image::{NewKey, SlotIndex};
 use cadenas_keys::{Backup, BackupKey, Dek, Kdk, KeyId, KeyRing, ProviderId, VmId};
 use cadenas_luks::{SectorCipher, VolumeKey};
 use cadenas_secret::{SecretBytes, XtsCipher};
-use cadenas_vmhome::{DiskFormat, EncryptPlan, OneTimeKey};
+use cadenas_vmhome::{DiskFormat, EncryptPlan, Method, OneTimeKey, Wipe};
 use uuid::Uuid;
 
 use crate::hunt::{Hunt, Secret};
@@ -106,6 +106,8 @@ fn a_start_prints_no_passphrase() {
         disks: Vec::new(),
         provider: ProviderId::random(),
         key: KeyId::random(),
+        method: Method::default(),
+        wipe: Wipe::default(),
     });
     let xml = DomainXml::parse(&xml).expect("a domain");
     let secrets = [DiskSecret { uuid: Uuid::nil(), path: path.to_owned(), value: text() }];

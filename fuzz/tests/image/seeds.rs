@@ -30,6 +30,67 @@ pub(crate) fn compressed_qcow2(method: &str) -> Vec<u8> {
     by_qemu(&["-c", "-o", &format!("cluster_size=512,compression_type={method}")])
 }
 
+/// Written by QEMU with extended L2 entries: some subclusters are data, some zeros, some neither, and one cluster is compressed.
+pub(crate) fn extended_qcow2() -> Vec<u8> {
+    made(|folder| {
+        run(
+            "qemu-img",
+            &["create", "-q", "-f", "qcow2", "-o", "extended_l2=on,cluster_size=16k", "image", "384k"],
+            folder,
+        );
+        let commands =
+            ["write -P 1 0 5k", "write -P 2 20k 512", "write -z 24k 1k", "write -c -P 3 64k 16k", "write -z 96k 64k"];
+        io(&commands, folder);
+    })
+}
+
+/// Written by QEMU with what the active disk does not need: two snapshots, and a persistent bitmap.
+pub(crate) fn qcow2_with_snapshots() -> Vec<u8> {
+    made(|folder| {
+        run("qemu-img", &["create", "-q", "-f", "qcow2", "-o", "cluster_size=512", "image", "64k"], folder);
+        io(&["write -P 1 0 5k"], folder);
+        run("qemu-img", &["bitmap", "--add", "-g", "512", "image", "bits"], folder);
+        run("qemu-img", &["snapshot", "-c", "first", "image"], folder);
+        io(&["write -P 2 2k 5k"], folder);
+        run("qemu-img", &["snapshot", "-c", "second", "image"], folder);
+    })
+}
+
+/// Written by QEMU: an image that leaves most to a backing file of the name `below`.
+pub(crate) fn overlay() -> Vec<u8> {
+    made(|folder| {
+        let make = ["create", "-q", "-u", "-f", "qcow2", "-o", "cluster_size=512", "-b", "below", "-F", "qcow2"];
+        fs::write(folder.join("below"), below()).expect("space for a small image");
+        run("qemu-img", &[&make[..], &["image", "384k"]].concat(), folder);
+        io(&["write -P 1 1k 512", "write -z 8k 4k", "write -P 2 100k 2k"], folder);
+    })
+}
+
+/// What [`overlay`] stands on: shorter than it, and in part compressed.
+pub(crate) fn below() -> Vec<u8> {
+    made(|folder| {
+        run("qemu-img", &["create", "-q", "-f", "qcow2", "-o", "cluster_size=4k", "image", "200k"], folder);
+        io(&["write -P 3 0 5k", "write -c -P 4 96k 8k"], folder);
+    })
+}
+
+fn made(make: impl FnOnce(&Path)) -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    make(folder.path());
+    fs::read(folder.path().join("image")).expect("the image")
+}
+
+fn io(commands: &[&str], folder: &Path) {
+    let commands: Vec<&str> = commands.iter().flat_map(|command| ["-c", command]).collect();
+    run("qemu-io", &[&["-f", "qcow2"], &commands[..], &["image"]].concat(), folder);
+}
+
+fn run(program: &str, arguments: &[&str], folder: &Path) {
+    let output =
+        Command::new(program).args(arguments).current_dir(folder).output().expect("QEMU's tools are installed");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// Written by us.
 pub(crate) fn encrypted(target: Target) -> Vec<u8> {
     let (plain, image) = (Memory::of(disk()), Memory::of(Vec::new()));

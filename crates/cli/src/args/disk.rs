@@ -22,6 +22,8 @@ EXAMPLES:
   cadenas disk encrypt disk.raw disk-enc.qcow2                       Asks twice for a passphrase
   cadenas disk encrypt disk.raw disk.luks -O luks --passphrase-file pw.txt
   cadenas disk encrypt --in-place disk.qcow2                         Needs no room for a second copy
+  cadenas disk encrypt --flatten overlay.qcow2 disk-enc.qcow2        With the files that it stands on
+  cadenas disk encrypt --source-format vmdk disk.vmdk disk-enc.qcow2 Streamed, without a plain copy
   qemu-system-x86_64 --object secret,id=s0,file=pw.txt \\
       --drive file=disk-enc.qcow2,encrypt.format=luks,encrypt.key-secret=s0 ...
 
@@ -121,12 +123,58 @@ pub struct Paths {
     pub in_place: bool,
 }
 
+/// How the image to read is read.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct SourceArgs {
+    /// Read the files that SRC stands on too, by the names in it, and make one image of them all; also the parts of a split VMDK disk
+    #[arg(long, conflicts_with = "in_place")]
+    pub flatten: bool,
+    /// SRC's format; without it raw, qcow2 and luks are told by the first bytes, which the guest of a raw disk can choose
+    #[arg(long, value_enum, value_name = "FORMAT", conflicts_with = "in_place")]
+    pub source_format: Option<SourceFormat>,
+}
+
+/// The format of an image to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SourceFormat {
+    /// The disk's bytes, one after the other
+    Raw,
+    /// QEMU's copy-on-write format
+    Qcow2,
+    /// A raw LUKS1 volume
+    Luks,
+    /// The format of vSphere; this and those below are read through qemu-nbd
+    Vmdk,
+    /// The format of Hyper-V
+    Vhdx,
+    /// The older VHD, of Azure too
+    #[value(alias = "vhd")]
+    Vpc,
+    /// The format of Virtual Box
+    Vdi,
+    /// The format of Parallels
+    Parallels,
+    /// The first version of qcow
+    Qcow,
+    /// QEMU's enhanced disk
+    Qed,
+    /// Apple's disk image
+    Dmg,
+    /// The growing image of Bochs
+    Bochs,
+    /// A compressed loop
+    Cloop,
+}
+
 /// `cadenas disk encrypt`
 #[derive(Debug, Args)]
 pub struct Encrypt {
     /// What and where.
     #[command(flatten)]
     pub paths: Paths,
+    /// How SRC is read.
+    #[command(flatten)]
+    pub source: SourceArgs,
     /// The encrypted image's format: qcow2 with LUKS inside, or `luks` [default: qcow2; in place what keeps holes]
     #[arg(short = 'O', long, visible_alias = "format", value_enum, value_name = "FORMAT")]
     pub out_format: Option<DiskFormat>,
@@ -147,6 +195,9 @@ pub struct Decrypt {
     /// What and where.
     #[command(flatten)]
     pub paths: Paths,
+    /// How SRC is read.
+    #[command(flatten)]
+    pub source: SourceArgs,
     /// The new image's format: raw or qcow2 [default: raw; in place the format stays]
     #[arg(short = 'O', long, visible_alias = "format", value_enum, value_name = "FORMAT", conflicts_with = "in_place")]
     pub out_format: Option<DiskFormat>,

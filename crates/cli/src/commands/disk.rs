@@ -1,6 +1,7 @@
 //! `cadenas disk`: the engine on image files, without a server.
 
 mod bench;
+mod chain;
 mod check;
 mod direct;
 mod error;
@@ -12,9 +13,7 @@ pub(crate) use error::DiskError;
 
 use std::path::Path;
 
-use cadenas_image::{
-    Access, File, Format, ImageInfo, Locking, NewKey, Source, Target, Tuning, inspect, open_source, usage,
-};
+use cadenas_image::{Access, File, ImageInfo, Locking, NewKey, Source, Target, Tuning, inspect, open_source, usage};
 use cadenas_luks::rounds_for;
 use cadenas_secret::SecretBytes;
 use uuid::Uuid;
@@ -28,6 +27,7 @@ use crate::{
     output::{Printer, warn},
     password::{self, Kind},
 };
+use chain::Images;
 use show::DiskInfo;
 use work::Work;
 
@@ -57,14 +57,15 @@ fn encrypt(printer: &Printer, args: &Encrypt, dst: &Path) -> Result {
     let src = &args.paths.src;
     let target = encrypted_target(args.out_format.unwrap_or(DiskFormat::Qcow2))?;
     work::refuse_taken(src, dst)?;
-    let image = opened(src)?;
-    let _lock = image.lock(Locking::Shared).map_err(DiskError::from)?;
-    if inspect(&image).map_err(DiskError::from)?.encryption.is_some() {
+    let images = Images::open(src, args.source)?;
+    if images.info().encryption.is_some() {
         return Err(DiskError::AlreadyEncrypted { path: src.clone() }.into());
     }
-    let source = open_source(&image, None).map_err(DiskError::from)?;
-    work::expect_room(&image, source.info(), &target, dst)?;
-    warn_of_padding(src, source.info());
+    let source = images.source(None)?;
+    work::expect_room(&source, &target, dst)?;
+    if images.is_raw() {
+        warn_of_padding(src, source.info());
+    }
     let passphrase = new_passphrase(args.passphrase.passphrase_file.as_deref(), dst)?;
     let key = Some(new_key(&passphrase, args.guessing));
     Copying { printer, verb: "encrypt", paths: &args.paths, dst, tuning: args.tuning }.make(&source, &target, key)
@@ -74,12 +75,13 @@ fn decrypt(printer: &Printer, args: &Decrypt, dst: &Path) -> Result {
     let src = &args.paths.src;
     let target = plain_target(args.out_format.unwrap_or(DiskFormat::Raw))?;
     work::refuse_taken(src, dst)?;
-    let image = opened(src)?;
-    let _lock = image.lock(Locking::Shared).map_err(DiskError::from)?;
-    expect_encrypted(&image, src)?;
+    let images = Images::open(src, args.source)?;
+    if images.info().encryption.is_none() {
+        return Err(DiskError::NotEncrypted { path: src.clone() }.into());
+    }
     let passphrase = old_passphrase(args.passphrase.passphrase_file.as_deref(), src)?;
-    let source = open_source(&image, Some(&passphrase)).map_err(DiskError::from)?;
-    work::expect_room(&image, source.info(), &target, dst)?;
+    let source = images.source(Some(&passphrase))?;
+    work::expect_room(&source, &target, dst)?;
     Copying { printer, verb: "decrypt", paths: &args.paths, dst, tuning: args.tuning }.make(&source, &target, None)
 }
 
@@ -92,7 +94,7 @@ fn recrypt(printer: &Printer, args: &Recrypt, dst: &Path) -> Result {
     let old = old_passphrase(args.passphrase.passphrase_file.as_deref(), src)?;
     let source = open_source(&image, Some(&old)).map_err(DiskError::from)?;
     let target = same_format(source.info());
-    work::expect_room(&image, source.info(), &target, dst)?;
+    work::expect_room(&source, &target, dst)?;
     let new = new_passphrase(args.new_passphrase_file.as_deref(), dst)?;
     let key = Some(new_key(&new, args.guessing));
     Copying { printer, verb: "recrypt", paths: &args.paths, dst, tuning: args.tuning }.make(&source, &target, key)
@@ -180,7 +182,7 @@ fn same_format(info: &ImageInfo) -> Target {
 
 fn warn_of_padding(path: &Path, info: &ImageInfo) {
     let len = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-    if info.format == Format::Raw && len < info.virtual_size {
+    if len < info.virtual_size {
         let (path, missing) = (path.display(), info.virtual_size - len);
         warn(&format!("{path} does not end with a whole sector; {missing} zero bytes are added to the disk"));
     }

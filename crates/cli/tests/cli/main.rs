@@ -4,6 +4,7 @@ mod backup;
 mod disk;
 mod disk_in_place;
 mod disk_refusals;
+mod disk_sources;
 mod failures;
 mod help;
 mod passwords;

@@ -40,8 +40,9 @@ pub enum Access {
 /// An image in a regular file.
 #[derive(Debug)]
 pub struct File {
-    file: Arc<fs::File>,
-    /// The same file without the page cache; image locks stay with `file`.
+    /// Holds the image locks.
+    cached: Arc<fs::File>,
+    /// The same file without the page cache.
     direct: Option<fs::File>,
     path: PathBuf,
 }
@@ -76,7 +77,7 @@ impl File {
     }
 
     fn over(file: fs::File, access: Access, path: &Path) -> Self {
-        Self { direct: without_cache(&file, access), file: Arc::new(file), path: path.to_owned() }
+        Self { direct: without_cache(&file, access), cached: Arc::new(file), path: path.to_owned() }
     }
 
     /// The path it was opened by.
@@ -88,13 +89,13 @@ impl File {
     /// Locks the image as QEMU does, so that it and QEMU's programs refuse each other; held until the guard and this file
     /// are both dropped or the guard alone is. A file holds one lock at a time.
     pub fn lock(&self, locking: Locking) -> Result<ImageLock, LockError> {
-        lock::take(&self.file, &self.path, locking)
+        lock::take(&self.cached, &self.path, locking)
     }
 }
 
 impl Storage for File {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
+        Ok(self.cached.metadata()?.len())
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
@@ -102,7 +103,7 @@ impl Storage for File {
             Some(direct) => directly(offset, buf.as_ptr(), buf.len(), |at, part| direct.read_at(&mut buf[part], at))?,
             None => 0,
         };
-        self.file.read_exact_at(&mut buf[done..], offset + to_u64(done))
+        self.cached.read_exact_at(&mut buf[done..], offset + to_u64(done))
     }
 
     fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
@@ -110,20 +111,20 @@ impl Storage for File {
             Some(direct) => directly(offset, buf.as_ptr(), buf.len(), |at, part| direct.write_at(&buf[part], at))?,
             None => 0,
         };
-        self.file.write_all_at(&buf[done..], offset + to_u64(done))
+        self.cached.write_all_at(&buf[done..], offset + to_u64(done))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
+        self.cached.set_len(len)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.cached.sync_data()
     }
 
     fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>> {
-        match rustix::fs::seek(&*self.file, SeekFrom::Data(from)) {
-            Ok(start) => Ok(Some(start..rustix::fs::seek(&*self.file, SeekFrom::Hole(start))?)),
+        match rustix::fs::seek(&*self.cached, SeekFrom::Data(from)) {
+            Ok(start) => Ok(Some(start..rustix::fs::seek(&*self.cached, SeekFrom::Hole(start))?)),
             // lseek(2): no data from here to the end.
             Err(Errno::NXIO) => Ok(None),
             // A file system that knows no holes: all of it is data.
@@ -140,7 +141,7 @@ impl Storage for File {
             return Ok(());
         }
         let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        match rustix::fs::fallocate(&*self.file, punch, range.start, range.end - range.start) {
+        match rustix::fs::fallocate(&*self.cached, punch, range.start, range.end - range.start) {
             // A file system without holes.
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => write_zeros(self, range),
             done => Ok(done?),
@@ -242,7 +243,7 @@ mod tests {
     fn what_is_discarded_is_a_hole_of_zeros_and_the_rest_stays() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = File::create_new(&folder.path().join("disk")).expect("created");
-        file.write_at(0, &[7; 3 << 20]).expect("written");
+        file.write_at(0, &vec![7; 3 << 20]).expect("written");
         file.discard((1 << 20) - 100..(2 << 20) + 100).expect("discarded");
         file.discard(5..5).expect("nothing to do");
         file.discard(3 << 20..1 << 40).expect("behind the end");

@@ -9,6 +9,7 @@ pub mod testing;
 use std::{io, ops::Range};
 
 use crate::ImageError;
+use aligned::AlignedBuf;
 
 /// Random access to the bytes of one image. Offsets and lengths are in bytes.
 #[expect(clippy::len_without_is_empty, reason = "whether an image has no byte is never the question")]
@@ -47,14 +48,12 @@ pub trait Storage: Send + Sync {
 
 /// Writes zeros to what of a range lies before the end.
 fn write_zeros(storage: &(impl Storage + ?Sized), range: Range<u64>) -> io::Result<()> {
-    const AT_ONCE: u64 = 64 << 10;
+    const AT_ONCE: u64 = 1 << 20;
     let end = range.end.min(storage.len()?);
-    let zeros = [0; 64 << 10];
-    let mut at = range.start;
-    while at < end {
-        let len = (end - at).min(AT_ONCE);
-        storage.write_at(at, &zeros[..usize::try_from(len).expect("bounded above")])?;
-        at += len;
+    let len_at = |at: u64| usize::try_from(end.saturating_sub(at).min(AT_ONCE)).expect("bounded above");
+    let zeros = AlignedBuf::zeroed(len_at(range.start));
+    for at in (range.start..end).step_by(1 << 20) {
+        storage.write_at(at, &zeros[..len_at(at)])?;
     }
     Ok(())
 }

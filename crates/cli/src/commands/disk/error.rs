@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use cadenas_image::{ImageError, LockError};
+use cadenas_image::{ImageError, LockError, foreign::ForeignFormat};
 
 use crate::output::human::size;
 
@@ -102,6 +102,52 @@ pub enum DiskError {
     /// Ctrl-C while measuring.
     #[error("stopped before everything was measured")]
     BenchStopped,
+    /// It begins like a format that is only read when the user says so.
+    #[error("{} begins like a {format} image", path.display())]
+    LooksForeign {
+        /// The image.
+        path: PathBuf,
+        /// What it looks like.
+        format: ForeignFormat,
+    },
+    /// The image stands on another file, which nobody asked to read.
+    #[error("{} has the backing file {backing:?}", path.display())]
+    HasBacking {
+        /// The image.
+        path: PathBuf,
+        /// The name in its header.
+        backing: String,
+    },
+    /// A backing file that is no file of this host.
+    #[error("{} stands on {name:?}, which is not a file of this host", path.display())]
+    BackingElsewhere {
+        /// The image.
+        path: PathBuf,
+        /// The name in its header.
+        name: String,
+    },
+    /// A backing file of a format that is not ours.
+    #[error("{} is read as {format:?}, it is said, which a chain cannot hold", path.display())]
+    BackingFormat {
+        /// The backing file.
+        path: PathBuf,
+        /// The format that the image upon it names.
+        format: String,
+    },
+    /// A backing file of which the image does not say the format.
+    #[error("{} does not say what format {} has", path.display(), backing.display())]
+    BackingFormatUnsaid {
+        /// The image.
+        path: PathBuf,
+        /// Its backing file.
+        backing: PathBuf,
+    },
+    /// An image that stands on itself.
+    #[error("the chain comes back to {}", path.display())]
+    ChainLoops {
+        /// The image that stands in it twice.
+        path: PathBuf,
+    },
     /// The destination's datastore is too full.
     #[error("{} needs up to {}, but {} has {} free", path.display(), size(*needed), folder.display(), size(*free))]
     NoSpace {
@@ -157,6 +203,17 @@ impl DiskError {
             }
             Self::JournalUseless { .. } => "see with `cadenas disk info` what the image is, and remove the journal",
             Self::StaysQcow2 { .. } => "leave `-O` out, or copy it to a new file",
+            Self::LooksForeign { format, .. } => {
+                return Some(format!(
+                    "say `--source-format {format}` if it is one, or `--source-format raw` if it is a raw disk"
+                ));
+            }
+            Self::BackingElsewhere { .. } | Self::BackingFormat { .. } | Self::ChainLoops { .. } => {
+                "make one image of it with `qemu-img convert`"
+            }
+            Self::BackingFormatUnsaid { .. } => "say it with `qemu-img rebase -u -F FORMAT -b BACKING IMAGE`",
+            Self::HasBacking { .. } => "`--flatten` reads that file too and makes one image of both",
+            Self::Image(ImageError::OtherFiles { .. }) => "name the disk's descriptor file, and say `--flatten`",
             Self::BenchStopped => "its scratch files were removed",
             Self::NoSpace { .. } => "free some space, or name a place elsewhere",
             Self::Image(ImageError::Cancelled) => "DST was removed",

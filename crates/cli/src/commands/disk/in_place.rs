@@ -35,7 +35,9 @@ pub(super) fn encrypt(printer: &Printer, args: &Encrypt) -> Result {
         return Err(DiskError::AlreadyEncrypted { path: place.path }.into());
     }
     let format = place.encrypted_format(&info, args.out_format)?;
-    warn_of_padding(&place.path, &info);
+    if info.format == Format::Raw {
+        warn_of_padding(&place.path, &info);
+    }
     let passphrase = new_passphrase(args.passphrase.passphrase_file.as_deref(), &place.path)?;
     let change = Change::Encrypt { into: format, key: new_key(&passphrase, args.guessing) };
     place.change(printer, "encrypt", info.format, &change, args.tuning)

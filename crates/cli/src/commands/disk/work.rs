@@ -12,7 +12,7 @@ use std::{
     thread,
 };
 
-use cadenas_image::{File, ImageInfo, Locking, NewKey, Progress, Source, Target, Tuning, convert, space_needed, usage};
+use cadenas_image::{File, ImageInfo, Locking, NewKey, Progress, Source, Target, Tuning, convert, space_needed};
 
 use super::DiskError;
 use crate::{output::Printer, progress::Display};
@@ -29,8 +29,8 @@ pub(super) fn refuse_taken(src: &Path, dst: &Path) -> Result<(), DiskError> {
 }
 
 /// Refuses, before the first byte, a copy that would not fit.
-pub(super) fn expect_room(image: &File, source: &ImageInfo, target: &Target, dst: &Path) -> Result<(), DiskError> {
-    expect_free(dst, space_needed(source, &usage(image, source)?, target))
+pub(super) fn expect_room(source: &Source<'_>, target: &Target, dst: &Path) -> Result<(), DiskError> {
+    expect_free(dst, space_needed(source.info(), &source.usage()?, target))
 }
 
 /// Refuses what would need more bytes than the file system of `path` has free.

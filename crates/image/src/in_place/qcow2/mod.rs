@@ -178,7 +178,7 @@ impl Layout for InQcow2<'_> {
         let survey = self.old_survey()?;
         let luks_len = (!self.new_luks.is_empty()).then(|| bytes_len(&self.new_luks));
         let staging = Staging::plan(&survey, self.extra.first, &blocks, luks_len)?;
-        if staging.clusters != (self.extra.first..self.extra.end) || used_end(&survey)? > self.extra.first {
+        if staging.clusters != (self.extra.first..self.extra.end) || mapped_end(&survey)? > self.extra.first {
             return Err(ImageError::ChangedSince { image: self.disk.name() });
         }
         let (luks, key) = (&*self.new_luks, self.new_key.as_deref());
@@ -357,6 +357,17 @@ fn examine(survey: &Survey<'_>) -> Result<u64, ImageError> {
 /// One past the last cluster that a table names.
 fn used_end(survey: &Survey<'_>) -> Result<u64, ImageError> {
     Ok(Census::take(survey, 0..0)?.end())
+}
+
+/// One past the last cluster that L1 and L2 tables name or take.
+fn mapped_end(survey: &Survey<'_>) -> Result<u64, ImageError> {
+    let cluster = survey.cluster();
+    let mut end = survey.l1_tables().iter().map(|table| table.offset + table.entries * 8).max().unwrap_or(0);
+    for table in survey.l2_tables() {
+        let places = survey.l2_entries(*table)?.into_iter().filter_map(|(_, entry)| entry.place(cluster));
+        end = places.map(|place| place.end).fold(end.max(table.offset + cluster.bytes()), u64::max);
+    }
+    Ok(cluster.count(end))
 }
 
 /// One past the last cluster that has a refcount.
