@@ -62,7 +62,18 @@ fn steps_of(transition: &str) -> impl Iterator<Item = Step> {
 
 #[test]
 fn every_transition_has_its_test_here() {
-    const TESTED: [&str; 6] = ["encrypt", "decrypt", "recrypt", "deep-recrypt", "start", "rollback"];
+    const TESTED: [&str; 10] = [
+        "encrypt",
+        "decrypt",
+        "recrypt",
+        "deep-recrypt",
+        "encrypt-in-place",
+        "decrypt-in-place",
+        "deep-recrypt-in-place",
+        "start",
+        "rollback",
+        "rollback-in-place",
+    ];
     for step in Step::ALL {
         assert!(TESTED.contains(&step.transition()), "{step} is not killed at by any test");
     }
@@ -103,6 +114,33 @@ fn killed_at_every_step_of_deep_recrypt() {
     scene.make("encrypted");
     for step in steps_of("deep-recrypt") {
         scene.survives(step, &["vm", "recrypt", "--deep", "web01"]);
+    }
+}
+
+#[test]
+fn killed_at_every_step_of_encrypt_in_place() {
+    let mut scene = Scene::new();
+    for step in steps_of("encrypt-in-place") {
+        scene.make("none");
+        scene.survives(step, &["vm", "encrypt", "--in-place", "web01"]);
+    }
+}
+
+#[test]
+fn killed_at_every_step_of_decrypt_in_place() {
+    let mut scene = Scene::new();
+    for step in steps_of("decrypt-in-place") {
+        scene.make("encrypted");
+        scene.survives(step, &["vm", "decrypt", "--in-place", "web01"]);
+    }
+}
+
+#[test]
+fn killed_at_every_step_of_deep_recrypt_in_place() {
+    let mut scene = Scene::new();
+    scene.make("encrypted");
+    for step in steps_of("deep-recrypt-in-place") {
+        scene.survives(step, &["vm", "recrypt", "--deep", "--in-place", "web01"]);
     }
 }
 

@@ -48,8 +48,9 @@ impl Inner {
         let descriptor = plan.home.join(plan.name.descriptor());
         self.inventory.add(vm, &domain.name, &descriptor).map_err(|error| from_inventory(&error))?;
         match self.with_context(progress, work, |context| encrypt(&plan, context)) {
-            Ok(Made { home, in_place }) => {
-                Ok(rewritten(in_place, "encrypted", &format!("; its home is {}", home.path().display())))
+            Ok(Made { home, in_place, dropped_bitmaps }) => {
+                let more = format!("; its home is {}{}", home.path().display(), without(&dropped_bitmaps));
+                Ok(rewritten(in_place, "encrypted", &more))
             }
             Err(error) => {
                 self.forget_unless_pending(vm)?;
@@ -145,6 +146,11 @@ pub(crate) fn rewritten(in_place: Option<WhyInPlace>, what: &str, more: &str) ->
         Some(why) => (DiskMethod::InPlace, format!(" in place, {why}")),
     };
     VmOutcome { method: Some(method), ..done(true, &format!("{what}{how}{more}")) }
+}
+
+/// The persistent bitmaps that a copy left behind, by name: whoever makes incremental backups must begin anew.
+pub(crate) fn without(bitmaps: &[String]) -> String {
+    if bitmaps.is_empty() { String::new() } else { format!("; dropped the bitmaps {}", bitmaps.join(", ")) }
 }
 
 fn already_encrypted(name: &str) -> Problem {

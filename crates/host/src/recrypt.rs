@@ -8,7 +8,7 @@ use cadenas_vmhome::{Context, Recrypted, deep_recrypt, recrypt};
 use jiff::Timestamp;
 
 use crate::{
-    encrypt::{method, rewritten},
+    encrypt::{method, rewritten, without},
     local::Inner,
     problem::{from_recrypt, from_transition, from_unlock},
 };
@@ -49,6 +49,7 @@ impl Inner {
         let created = Timestamp::now().to_string();
         let recrypt = |context: Context<'_>| deep_recrypt(&unlocked, provider, key, &created, method(work), context);
         let made = self.with_context(progress, work, recrypt).map_err(|error| from_transition(&error))?;
-        Ok(rewritten(made.in_place, "every disk was rewritten", &format!(" with a new key, wrapped under key {key}")))
+        let more = format!(" with a new key, wrapped under key {key}{}", without(&made.dropped_bitmaps));
+        Ok(rewritten(made.in_place, "every disk was rewritten", &more))
     }
 }

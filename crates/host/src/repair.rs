@@ -14,7 +14,7 @@ use cadenas_api::{HostEvent, chain};
 use cadenas_hypervisor::PowerState;
 use cadenas_image::{NoProgress, Tuning};
 use cadenas_keys::VmId;
-use cadenas_vmhome::{Context, HomeError, Record, Repaired, VmHome, repair};
+use cadenas_vmhome::{Context, HomeError, Record, Repaired, Transition, VmHome, repair};
 
 use crate::{
     inventory::Entry,
@@ -91,7 +91,11 @@ impl Inner {
                 event("vm.rolled-back", format!("the interrupted {what} of VM {name} was undone"))
             }
             Ok(Repaired::RolledForward { home_kept }) => {
-                let kept = if home_kept { "; its home stays, because other files are in it" } else { "" };
+                let kept = if home_kept && what == Transition::Decrypt {
+                    "; its home stays, because other files are in it"
+                } else {
+                    ""
+                };
                 event("vm.rolled-forward", format!("the interrupted {what} of VM {name} was finished{kept}"))
             }
             Err(error) => event("vm.needs-repair", chain(&error)),

@@ -10,7 +10,7 @@ use crate::{
     disk::OpenDisk,
     error::{Cause, Refusal, TransitionError},
     journal::{Obsolete, Record, Transition},
-    method::{Made, Method},
+    method::{Made, Method, bitmaps_of},
     old_home::{OldHome, claim, in_place_record},
     prepare::{Candidate, extra, prepare},
     sealed::MustSay,
@@ -41,12 +41,16 @@ pub fn deep_recrypt(
         provider,
         key,
     };
-    let (done, in_place) =
-        method.run(|| by_copy(unlocked, &new_home, context), || in_place(unlocked, &new_home, context))?;
-    Ok(Made { home: done.home.expect("a deep recrypt makes a descriptor"), in_place })
+    let in_place = || in_place(unlocked, &new_home, context).map(|done| (done, Vec::new()));
+    let ((done, dropped_bitmaps), in_place) = method.run(|| by_copy(unlocked, &new_home, context), in_place)?;
+    Ok(Made { home: done.home.expect("a deep recrypt makes a descriptor"), in_place, dropped_bitmaps })
 }
 
-fn by_copy(unlocked: &Unlocked, new_home: &NewHome<'_>, context: Context<'_>) -> Result<Done, TransitionError> {
+fn by_copy(
+    unlocked: &Unlocked,
+    new_home: &NewHome<'_>,
+    context: Context<'_>,
+) -> Result<(Done, Vec<String>), TransitionError> {
     let OldHome { claims, files } = claim(unlocked, context, Access::Read)?;
     let home = unlocked.home.path();
     let mut disks = Vec::with_capacity(files.len());
@@ -58,8 +62,9 @@ fn by_copy(unlocked: &Unlocked, new_home: &NewHome<'_>, context: Context<'_>) ->
         disks.push(new);
     }
     require_space(home, needed)?;
+    let bitmaps = disks.iter().flat_map(|disk| bitmaps_of(&disk.target, disk.source.info())).collect();
     let run = Run { context, record: record(unlocked, &disks), claims };
-    run.run(|run| staging::stage(run, new_home, &disks))
+    Ok((run.run(|run| staging::stage(run, new_home, &disks))?, bitmaps))
 }
 
 fn in_place(unlocked: &Unlocked, new_home: &NewHome<'_>, context: Context<'_>) -> Result<Done, TransitionError> {

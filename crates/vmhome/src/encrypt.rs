@@ -19,7 +19,7 @@ use crate::{
     files::{self, FileError, Kind},
     journal::{JournalError, Obsolete, Record, Seen, Transition},
     locks::{ClaimError, Claims},
-    method::{Made, Method},
+    method::{Made, Method, bitmaps_of},
     names::{FileName, VmName},
     prepare::{Candidate, extra, prepare, rewrite},
     sealed::{MustSay, Original, PlainImage},
@@ -86,11 +86,12 @@ pub fn encrypt(plan: &EncryptPlan, context: Context<'_>) -> Result<Made, Transit
     if !context.keyring.has(plan.provider, plan.key) {
         return Err(Refusal::from(KeyMissing { provider: plan.provider, key: plan.key }).into());
     }
-    let (done, in_place) = plan.method.run(|| by_copy(plan, context), || in_place(plan, context))?;
-    Ok(Made { home: done.home.expect("an encryption makes a descriptor"), in_place })
+    let in_place = || in_place(plan, context).map(|done| (done, Vec::new()));
+    let ((done, dropped_bitmaps), in_place) = plan.method.run(|| by_copy(plan, context), in_place)?;
+    Ok(Made { home: done.home.expect("an encryption makes a descriptor"), in_place, dropped_bitmaps })
 }
 
-fn by_copy(plan: &EncryptPlan, context: Context<'_>) -> Result<Done, TransitionError> {
+fn by_copy(plan: &EncryptPlan, context: Context<'_>) -> Result<(Done, Vec<String>), TransitionError> {
     let mut claims = Claims::default();
     let (home, exists) = check_home(plan, context)?;
     let disks = check_disks(plan, &home, &mut claims, Access::Read)?;
@@ -101,12 +102,14 @@ fn by_copy(plan: &EncryptPlan, context: Context<'_>) -> Result<Done, TransitionE
     record.staged = staged_paths(&record.home, &names);
     record.obsolete =
         disks.iter().map(|disk| Obsolete { path: disk.file.path().to_owned(), seen: disk.seen }).collect();
+    let bitmaps = disks.iter().flat_map(|disk| disk.bitmaps.iter().cloned()).collect();
     let run = Run { context, record, claims };
-    run.run(|run| {
+    let done = run.run(|run| {
         make_home(run)?;
         let disks = disks.iter().map(new_disk).collect::<Result<Vec<_>, _>>()?;
         staging::stage(run, &plan.new_home(), &disks)
-    })
+    })?;
+    Ok((done, bitmaps))
 }
 
 fn in_place(plan: &EncryptPlan, context: Context<'_>) -> Result<Done, TransitionError> {
@@ -200,6 +203,7 @@ struct Checked {
     original: Original,
     into: Target,
     name: FileName,
+    bitmaps: Vec<String>,
 }
 
 /// The home's absolute path, and whether it is there already, empty.
@@ -282,6 +286,7 @@ fn check_disk(
         needed: space_needed(&info, &usage, &target),
         into: target,
         name: unused_name(home, &disk.target, format)?,
+        bitmaps: bitmaps_of(&disk.target, &info).collect(),
         file,
     })
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use cadenas_image::ImageInfo;
+
 use crate::{
     error::{Refusal, Size, TransitionError},
     home::VmHome,
@@ -51,6 +53,13 @@ pub struct Made {
     pub home: VmHome,
     /// Why its disks were rewritten in place; `None` if they were copied.
     pub in_place: Option<WhyInPlace>,
+    /// The persistent bitmaps that a copy dropped, by disk: `vda: backup-1`.
+    pub dropped_bitmaps: Vec<String>,
+}
+
+/// The persistent bitmaps of a disk, as [`Made::dropped_bitmaps`] tells them.
+pub(crate) fn bitmaps_of<'a>(target: &'a str, info: &'a ImageInfo) -> impl Iterator<Item = String> + 'a {
+    info.bitmaps.iter().map(move |bitmap| format!("{target}: {bitmap}"))
 }
 
 impl Method {
@@ -71,5 +80,28 @@ impl Method {
                 done => done.map(|done| (done, None)),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(refusal: Refusal) -> Result<(), TransitionError> {
+        Err(refusal.into())
+    }
+
+    #[test]
+    fn a_copy_is_chosen_unless_there_is_no_room_for_it() {
+        let no_space = || refused(Refusal::NoSpace { folder: "/vms".into(), needed: 3 << 30, free: 1 << 30 });
+        let not_empty = || refused(Refusal::HomeNotEmpty("/vms".into()));
+        let (fine, never) = (|| Ok(()), || -> Result<(), TransitionError> { panic!("not asked for") });
+        assert!(matches!(Method::Choose.run(fine, never), Ok(((), None))));
+        let (_, why) = Method::Choose.run(no_space, fine).expect("in place");
+        let why = why.expect("told");
+        assert_eq!(why.to_string(), "because a copy needs up to 3.0 GiB and 1.0 GiB are free");
+        assert!(Method::Choose.run(not_empty, never).is_err(), "another refusal stands");
+        assert!(Method::Copy.run(no_space, never).is_err());
+        assert!(matches!(Method::InPlace.run(never, fine), Ok(((), Some(WhyInPlace::Asked)))));
     }
 }

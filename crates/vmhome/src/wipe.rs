@@ -89,7 +89,7 @@ mod tests {
         for wipe in [Wipe::Discard, Wipe::Zero] {
             let file = fs::File::create(&path).expect("made");
             std::os::unix::fs::FileExt::write_all_at(&file, &[7; 3000], (3 << 20) + 5).expect("written");
-            std::os::unix::fs::FileExt::write_all_at(&file, &[7; 70_000], 0).expect("written");
+            std::os::unix::fs::FileExt::write_all_at(&file, &vec![7; 70_000], 0).expect("written");
             wipe.file(&path).expect("wiped");
             wipe.file(&path).expect("wiped again");
             let bytes = fs::read(&path).expect("read");

@@ -2,6 +2,7 @@
 
 mod backup;
 mod disk;
+mod disk_in_place;
 mod disk_refusals;
 mod disk_sources;
 mod failures;

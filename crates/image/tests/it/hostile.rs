@@ -1,13 +1,18 @@
 //! Forged and damaged images: refused, or read as what they say, but never a panic, a hang or memory without end.
 
 use cadenas_image::{
-    ImageError, NewKey, NoProgress, Storage, Target, Tuning, check, convert, inspect, open_source, sample,
+    Format, ImageError, NewKey, NoProgress, Storage, Target, Tuning, check, convert,
+    in_place::{Change, extra_space},
+    inspect, open_source, sample,
     storage::testing::{BitFlip, Memory},
 };
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use crate::common::{noise, passphrase, rounds};
+use crate::{
+    common::{Bench, noise, passphrase, rounds, run, text},
+    in_place_crash::Dice,
+};
 
 const CLUSTER: u64 = 512;
 
@@ -108,11 +113,38 @@ fn sizes_beyond_reason_are_refused_before_memory_is_taken() {
 #[test]
 fn a_guest_that_writes_a_header_on_its_raw_disk_is_not_believed_by_who_knows_better() {
     let forged = Memory::from_bytes(qcow2(&Target::Qcow2 { cluster_size: CLUSTER }));
-    let info = cadenas_image::inspect_as(&forged, cadenas_image::Format::Raw).expect("raw");
+    let info = cadenas_image::inspect_as(&forged, Format::Raw).expect("raw");
     assert_eq!(info.virtual_size, forged.len().expect("in memory"));
     let raw = Memory::from_bytes(vec![7; 512]);
-    let refused = cadenas_image::open_source_as(&raw, cadenas_image::Format::Qcow2, None);
+    let refused = cadenas_image::open_source_as(&raw, Format::Qcow2, None);
     assert!(matches!(refused.err(), Some(ImageError::WrongFormat { .. })));
+}
+
+/// An image of QEMU's with all that is beside the disk itself.
+fn image_with_everything() -> Vec<u8> {
+    let bench = Bench::new();
+    let path = bench.path("disk.qcow2");
+    run("qemu-img", &["create", "-q", "-f", "qcow2", "-o", "cluster_size=512", text(&path), "100k"]);
+    run("qemu-io", &["-c", "write -c -P 1 0 4k", "-c", "write -P 2 4k 20k", text(&path)]);
+    run("qemu-img", &["snapshot", "-c", "one", text(&path)]);
+    run("qemu-img", &["bitmap", "--add", text(&path), "since"]);
+    run("qemu-io", &["-c", "write -P 3 2k 9k", "-c", "write -z 12k 2k", text(&path)]);
+    run("qemu-img", &["snapshot", "-c", "two", text(&path)]);
+    std::fs::read(path).expect("read")
+}
+
+#[test]
+fn any_bytes_of_an_image_with_snapshots_and_bitmaps_may_be_wrong() {
+    let image = image_with_everything();
+    let mut dice = Dice(7);
+    assert!(check(&Memory::from_bytes(image.clone()), None).expect("checked").is_whole());
+    for _ in 0..3000 {
+        let flips = (0..=dice.roll(3)).map(|_| {
+            let at = u64::try_from(dice.roll(image.len())).expect("small");
+            (at, [1, 0x80, 0xff][dice.roll(3)])
+        });
+        try_everything(image.clone(), flips.collect());
+    }
 }
 
 proptest! {
@@ -134,6 +166,8 @@ fn try_everything(image: Vec<u8>, flips: Vec<(u64, u8)>) {
     let image = BitFlip::new(Memory::from_bytes(image), flips);
     drop(check(&image, None));
     drop(sample(&image, None, 10));
+    let key = NewKey { passphrase: &passphrase(), rounds: rounds(), uuid: Uuid::new_v4() };
+    drop(extra_space(&image, Format::Qcow2, &Change::Encrypt { into: Format::Qcow2, key }));
     if inspect(&image).is_ok_and(|info| info.virtual_size < 1 << 30) {
         drop(convert_back(&image));
     }

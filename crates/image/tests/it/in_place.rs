@@ -22,6 +22,10 @@ pub(crate) enum Kind {
     Encrypt,
     Decrypt,
     Recrypt,
+    RawToQcow2,
+    EncryptQcow2,
+    DecryptQcow2,
+    RecryptQcow2,
 }
 
 pub(crate) const KINDS: [Kind; 3] = [Kind::Encrypt, Kind::Decrypt, Kind::Recrypt];
@@ -33,18 +37,28 @@ pub(crate) fn new_passphrase() -> SecretBytes {
 
 impl Kind {
     pub(crate) fn old_format(self) -> Format {
-        if self == Self::Encrypt { Format::Raw } else { Format::Luks }
+        match self {
+            Self::Encrypt | Self::RawToQcow2 => Format::Raw,
+            Self::Decrypt | Self::Recrypt => Format::Luks,
+            Self::EncryptQcow2 | Self::DecryptQcow2 | Self::RecryptQcow2 => Format::Qcow2,
+        }
     }
 
     /// An image for the rewrite to begin with, whose disk holds `plain`.
     pub(crate) fn old_image(self, plain: &[u8]) -> Vec<u8> {
-        if self == Self::Encrypt {
-            return plain.to_vec();
-        }
+        let target = match self {
+            Self::Encrypt | Self::RawToQcow2 => return plain.to_vec(),
+            Self::Decrypt | Self::Recrypt => Target::Luks,
+            Self::EncryptQcow2 => Target::Qcow2 { cluster_size: 512 },
+            Self::DecryptQcow2 | Self::RecryptQcow2 => Target::Qcow2Luks { cluster_size: 512 },
+        };
         let (src, dst) = (Memory::from_bytes(plain.to_vec()), Memory::new());
         let key = NewKey { passphrase: &passphrase(), rounds: rounds(), uuid: Uuid::new_v4() };
         let source = cadenas_image::open_source_as(&src, Format::Raw, None).expect("opened");
-        convert(&source, &dst, &Target::Luks, Some(key), &Tuning::default(), &NoProgress).expect("converted");
+        let key = target.is_encrypted().then_some(key);
+        // Clusters are handed out as threads come: one thread makes the same image every time.
+        let tuning = Tuning { jobs: std::num::NonZeroUsize::new(1), ..Tuning::default() };
+        convert(&source, &dst, &target, key, &tuning, &NoProgress).expect("converted");
         dst.to_bytes()
     }
 
@@ -63,17 +77,19 @@ impl Kind {
         let key = NewKey { passphrase: &new, rounds: rounds(), uuid: Uuid::new_v4() };
         with(&match self {
             Self::Encrypt => Change::Encrypt { into: Format::Luks, key },
+            Self::RawToQcow2 | Self::EncryptQcow2 => Change::Encrypt { into: Format::Qcow2, key },
             Self::Decrypt => Change::Decrypt { passphrase: &old, len: Some(len) },
-            Self::Recrypt => Change::Recrypt { passphrase: &old, key },
+            Self::DecryptQcow2 => Change::Decrypt { passphrase: &old, len: None },
+            Self::Recrypt | Self::RecryptQcow2 => Change::Recrypt { passphrase: &old, key },
         })
     }
 
     /// What opens its journal.
     pub(crate) fn passphrases(self) -> Vec<SecretBytes> {
         match self {
-            Self::Encrypt => vec![new_passphrase()],
-            Self::Decrypt => vec![passphrase()],
-            Self::Recrypt => vec![passphrase(), new_passphrase()],
+            Self::Encrypt | Self::RawToQcow2 | Self::EncryptQcow2 => vec![new_passphrase()],
+            Self::Decrypt | Self::DecryptQcow2 => vec![passphrase()],
+            Self::Recrypt | Self::RecryptQcow2 => vec![passphrase(), new_passphrase()],
         }
     }
 
@@ -86,7 +102,8 @@ impl Kind {
             return;
         }
         let read = Memory::new();
-        let source = open_source(image, Some(&new_passphrase())).expect("opened");
+        let passphrase = (self != Self::DecryptQcow2).then(new_passphrase);
+        let source = open_source(image, passphrase.as_ref()).expect("opened");
         let target = Target::Raw { len: Some(u64::try_from(plain.len()).expect("small")) };
         convert(&source, &read, &target, None, &Tuning::default(), &NoProgress).expect("converted");
         assert!(read.to_bytes() == plain, "another disk");

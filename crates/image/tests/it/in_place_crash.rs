@@ -250,6 +250,31 @@ fn small_disks(kind: Kind) {
 }
 
 #[test]
+fn every_power_cut_of_an_encryption_leaves_the_way_to_both_images_of_qcow2() {
+    qcow2_disk(Kind::EncryptQcow2);
+}
+
+#[test]
+fn every_power_cut_of_a_decryption_leaves_the_way_to_both_images_of_qcow2() {
+    qcow2_disk(Kind::DecryptQcow2);
+}
+
+#[test]
+fn every_power_cut_of_a_change_of_key_leaves_the_way_to_both_images_of_qcow2() {
+    qcow2_disk(Kind::RecryptQcow2);
+}
+
+#[test]
+fn every_power_cut_leaves_the_way_to_a_raw_disk_and_to_qcow2() {
+    qcow2_disk(Kind::RawToQcow2);
+}
+
+fn qcow2_disk(kind: Kind) {
+    let sizes = Sizes { window: 3, zone: 16 << 10, payload: PAYLOAD };
+    Case::new(kind, 150_300, sizes).everywhere(1, &mut Dice(3));
+}
+
+#[test]
 fn every_power_cut_leaves_the_way_to_both_images_of_a_disk_that_moves_over_itself() {
     let dice = &mut Dice(2);
     for kind in [Kind::Encrypt, Kind::Decrypt] {

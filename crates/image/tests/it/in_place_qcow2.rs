@@ -2,7 +2,9 @@
 
 use std::{
     fs,
+    io::Write,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
     sync::atomic::AtomicUsize,
 };
 
@@ -58,6 +60,10 @@ impl Recipe {
         let mut with_bitmaps = false;
         for (number, step) in self.steps.iter().enumerate() {
             match step {
+                // QEMU compresses only what is not there yet.
+                Step::Io(command) if command.starts_with("write -c") => {
+                    try_run("qemu-io", &["-f", "qcow2", "-c", command, text(&path)]);
+                }
                 Step::Io(command) => drop(run("qemu-io", &["-f", "qcow2", "-c", command, text(&path)])),
                 Step::Snapshot => {
                     let name = format!("before {number}");
@@ -418,7 +424,7 @@ fn a_disk_of_two_tebibytes_with_little_in_it_is_encrypted_in_seconds_and_stays_s
     let file = fs::File::create(&path).expect("created");
     file.set_len(2 << 40).expect("grown");
     for at in (0..16).map(|part| part << 37) {
-        file.write_all_at(&[7; 1 << 20], at).expect("written");
+        file.write_all_at(&vec![7; 1 << 20], at).expect("written");
     }
     let image = Image { bench, path, disk: Vec::new(), snapshots: Vec::new(), with_bitmaps: false };
     let started = std::time::Instant::now();
@@ -432,6 +438,43 @@ fn a_disk_of_two_tebibytes_with_little_in_it_is_encrypted_in_seconds_and_stays_s
     for command in ["read -P 7 137438953472 1M", "read -P 0 1M 1M", "read -P 7 0 1M"] {
         run("qemu-io", &["--object", &secret, "--image-opts", "-c", command, &options]);
     }
+}
+
+/// A machine without a guest, whose state is saved in the image as a snapshot; then a machine that loads it.
+#[test]
+fn saved_machine_state_comes_along() {
+    let image = Recipe::new("cluster_size=65536", 4 << 20, &[io("write -P 1 0 1M")]).make();
+    let machine = |drive: &str, monitor: &str, load: &[&str]| {
+        let fixed = ["-machine", "pc", "-accel", "tcg", "-m", "16", "-S", "-display", "none", "-monitor", "stdio"];
+        let mut child = Command::new("qemu-system-x86_64")
+            .args(fixed)
+            .args(["-nodefaults", "-drive", drive])
+            .args(load)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("QEMU starts");
+        child.stdin.take().expect("a pipe").write_all(monitor.as_bytes()).expect("told");
+        let output = child.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let plain = format!("if=ide,format=qcow2,file={}", text(image.path()));
+    machine(&plain, "savevm state\nquit\n", &[]);
+    run("qemu-io", &["-f", "qcow2", "-c", "write -P 2 0 2M", text(image.path())]);
+    let disk = image.read(None, false);
+    let snapshot = image.read(Some("state"), false);
+    let image = Image { disk, snapshots: vec![("state".to_owned(), snapshot)], ..image };
+
+    with_rewrite(&image, Format::Qcow2, "encrypt", |rewrite| go(rewrite, &NoProgress)).expect("encrypted");
+    image.assert_whole(true);
+    // QEMU 7.2 neither saves nor loads a machine's state in an encrypted image: an assertion of its own fails. Decrypted, the
+    // image has it again.
+    with_rewrite(&image, Format::Qcow2, "decrypt", |rewrite| go(rewrite, &NoProgress)).expect("decrypted");
+    image.assert_whole(false);
+    let said = machine(&plain, "info status\nquit\n", &["-loadvm", "state"]);
+    assert!(said.contains("paused"), "{said}");
 }
 
 prop_compose! {
@@ -467,7 +510,7 @@ fn any_recipe() -> impl Strategy<Value = Recipe> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 0, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 6, max_shrink_iters: 0, ..ProptestConfig::default() })]
 
     #[test]
     fn any_image_is_rewritten(recipe in any_recipe(), stop in 0_usize..6) {

@@ -15,3 +15,4 @@ mod ours_read_by_them;
 mod round_trips;
 mod slots;
 mod theirs_read_by_us;
+mod tuning;

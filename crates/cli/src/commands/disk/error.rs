@@ -65,6 +65,14 @@ pub enum DiskError {
         /// Where its journal should be.
         journal: PathBuf,
     },
+    /// A journal that is not whole, of an image that is.
+    #[error("the journal {} is not whole, but {} is not half changed", journal.display(), path.display())]
+    JournalUseless {
+        /// The image.
+        path: PathBuf,
+        /// Its journal.
+        journal: PathBuf,
+    },
     /// Ctrl-C, a full or failing datastore: it can go on later, or back.
     #[error("{} is half changed", path.display())]
     HalfChanged {
@@ -193,6 +201,7 @@ impl DiskError {
             Self::JournalGone { .. } => {
                 "bring the journal back beside it: nothing else can tell how far the change was"
             }
+            Self::JournalUseless { .. } => "see with `cadenas disk info` what the image is, and remove the journal",
             Self::StaysQcow2 { .. } => "leave `-O` out, or copy it to a new file",
             Self::LooksForeign { format, .. } => {
                 return Some(format!(

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -11,6 +11,7 @@ use cadenas_image::{
     in_place::{Change, InPlace, extra_space, is_between},
     inspect, usage,
 };
+use cadenas_secret::SecretBytes;
 
 use super::{
     DiskError, expect_encrypted, new_key, new_passphrase, old_passphrase,
@@ -34,7 +35,9 @@ pub(super) fn encrypt(printer: &Printer, args: &Encrypt) -> Result {
         return Err(DiskError::AlreadyEncrypted { path: place.path }.into());
     }
     let format = place.encrypted_format(&info, args.out_format)?;
-    warn_of_padding(&place.path, &info);
+    if info.format == Format::Raw {
+        warn_of_padding(&place.path, &info);
+    }
     let passphrase = new_passphrase(args.passphrase.passphrase_file.as_deref(), &place.path)?;
     let change = Change::Encrypt { into: format, key: new_key(&passphrase, args.guessing) };
     place.change(printer, "encrypt", info.format, &change, args.tuning)
@@ -74,7 +77,7 @@ fn settle(
     let place = Place::interrupted(&args.disk)?;
     let journal = File::open(&place.journal, Access::Write).map_err(DiskError::from)?;
     let passphrase = old_passphrase(args.passphrase.passphrase_file.as_deref(), &place.path)?;
-    let mut in_place = InPlace::open(&place.image, &journal, &passphrase).map_err(DiskError::from)?;
+    let mut in_place = place.opened(&journal, &passphrase)?;
     let work = Work::new(printer, verb, &place.path);
     let settled = settle(&mut in_place, &work);
     work.clear();
@@ -123,6 +126,16 @@ impl Place {
         Ok(Self { path, image, _lock: lock, journal: journal.into() })
     }
 
+    /// A journal that is not whole was never begun with, or ended with: the image tells which of the two it is by itself.
+    fn opened<'a>(&'a self, journal: &'a File, passphrase: &SecretBytes) -> Result<InPlace<'a>, DiskError> {
+        InPlace::open(&self.image, journal, passphrase).map_err(|error| match error {
+            ImageError::JournalDamaged { .. } if matches!(is_between(&self.image), Ok(false)) => {
+                DiskError::JournalUseless { path: self.path.clone(), journal: self.journal.clone() }
+            }
+            error => error.into(),
+        })
+    }
+
     fn journal_is_there(&self) -> bool {
         fs::symlink_metadata(&self.journal).is_ok()
     }
@@ -147,7 +160,7 @@ impl Place {
     fn change(self, printer: &Printer, verb: &str, format: Format, change: &Change<'_>, args: TuningArgs) -> Result {
         let extra = extra_space(&self.image, format, change).map_err(DiskError::from)?;
         work::expect_free(&self.path, extra.during)?;
-        let journal = File::create_new(&self.journal).map_err(DiskError::from)?;
+        let journal = self.new_journal()?;
         let mut in_place = self.prepare(&journal, format, change)?;
         let work = Work::new(printer, verb, &self.path);
         let done = in_place.run(&tuning(args), &work);
@@ -155,15 +168,42 @@ impl Place {
         self.finish(printer, done)
     }
 
+    /// A journal gets its name when it is whole, so that none is ever found half written. The lock on the image keeps others away
+    /// from the name that it has until then: whatever is there was left by a crash.
+    fn new_journal(&self) -> Result<File, DiskError> {
+        let unnamed = self.unnamed_journal();
+        match fs::remove_file(&unnamed) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(DiskError::File { operation: "remove", path: unnamed, source });
+            }
+            _ => {}
+        }
+        Ok(File::create_new(&unnamed)?)
+    }
+
+    fn unnamed_journal(&self) -> PathBuf {
+        let mut path = OsString::from(&self.journal);
+        path.push(".new");
+        path.into()
+    }
+
     /// Until the journal is whole and has its name for good, the image is not touched.
     fn prepare<'a>(&'a self, journal: &'a File, format: Format, change: &Change<'_>) -> Result<InPlace<'a>, DiskError> {
         let prepared = InPlace::prepare(&self.image, journal, format, change).map_err(DiskError::from);
-        let lasting = prepared.and_then(|prepared| {
+        let named = prepared.and_then(|prepared| {
+            fs::rename(journal.path(), &self.journal).map_err(|source| DiskError::File {
+                operation: "rename",
+                path: journal.path().to_owned(),
+                source,
+            })?;
             work::flush(work::folder_of(&self.journal))?;
             Ok(prepared)
         });
         // The error that led here matters more than one of removing an unused journal.
-        lasting.inspect_err(|_| drop(fs::remove_file(&self.journal)))
+        named.inspect_err(|_| {
+            drop(fs::remove_file(journal.path()));
+            drop(fs::remove_file(&self.journal));
+        })
     }
 
     fn finish(&self, printer: &Printer, done: Result<(), ImageError>) -> Result {

@@ -7,6 +7,7 @@ use std::{
     sync::{
         Mutex, Once,
         atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
     },
     thread,
 };
@@ -127,24 +128,28 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// program as they always do.
 fn stop_on_interrupt() {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| drop(thread::spawn(wait_for_interrupt)));
+    ONCE.call_once(|| {
+        let (ready, listening) = mpsc::channel();
+        thread::spawn(move || wait_for_interrupt(&ready));
+        // No work begins that a signal could still cut off; an error here means that no handler can be had.
+        let _ = listening.recv();
+    });
 }
 
-fn wait_for_interrupt() -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(interrupted())?;
-    INTERRUPTED.store(true, Ordering::Relaxed);
-    Ok(())
-}
-
-async fn interrupted() -> io::Result<()> {
+fn wait_for_interrupt(ready: &mpsc::Sender<()>) -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    Ok(())
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        // Whoever waits for it cannot be gone.
+        let _ = ready.send(());
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        INTERRUPTED.store(true, Ordering::Relaxed);
+        Ok(())
+    })
 }
 
 pub(super) fn flush(folder: &Path) -> Result<(), DiskError> {

@@ -136,14 +136,15 @@ mod tests {
     fn entries_are_read_and_what_does_not_fit_is_refused() {
         let cluster = ClusterSize::from_bits(16).expect("in range");
         let bytes = [entry(0x3_0000, 2, "since monday", 0), entry(0x4_0000, 1, "b", 5)].concat();
-        let parse = |bytes: &[u8], count| super::parse(bytes, count, cluster, 0x5_0000);
-        let names: Vec<String> = parse(&bytes, 2).expect("well made").into_iter().map(|bitmap| bitmap.name).collect();
+        let parse_two = |bytes: &[u8], count| parse(bytes, count, cluster, 0x5_0000);
+        let names: Vec<String> =
+            parse_two(&bytes, 2).expect("well made").into_iter().map(|bitmap| bitmap.name).collect();
         assert_eq!(names, ["since monday", "b"]);
-        assert!(parse(&bytes, 3).is_err(), "more than there are");
-        assert!(parse(&bytes[..30], 1).is_err(), "cut in the name");
-        assert!(parse(&entry(0x3_0200, 1, "b", 0), 1).is_err(), "at no cluster");
-        assert!(parse(&entry(0x3_0000, u32::MAX, "b", 0), 1).is_err(), "behind the file's end");
-        assert!(parse(&entry(u64::MAX - 0xffff, u32::MAX, "b", 0), 1).is_err(), "behind all offsets");
+        assert!(parse_two(&bytes, 3).is_err(), "more than there are");
+        assert!(parse_two(&bytes[..30], 1).is_err(), "cut in the name");
+        assert!(parse_two(&entry(0x3_0200, 1, "b", 0), 1).is_err(), "at no cluster");
+        assert!(parse_two(&entry(0x3_0000, u32::MAX, "b", 0), 1).is_err(), "behind the file's end");
+        assert!(parse_two(&entry(u64::MAX - 0xffff, u32::MAX, "b", 0), 1).is_err(), "behind all offsets");
     }
 
     #[test]

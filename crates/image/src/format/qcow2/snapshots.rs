@@ -125,7 +125,7 @@ mod tests {
         for (at, value) in [(4, 3), (20, 16), (56, 1), (60, count), (64, 0), (68, 0x1_0000), (96, 4), (100, 104)] {
             header[at..at + 4].copy_from_slice(&u32::to_be_bytes(value));
         }
-        let file_len = crate::Storage::len(image).expect("in memory");
+        let file_len = Storage::len(image).expect("in memory");
         read(image, &Header::parse(&header).expect("a header"), file_len)
     }
 }

@@ -89,7 +89,7 @@ pub(in crate::in_place) fn space(disk: &dyn Storage) -> Result<ExtraSpace, Image
     flat::refuse_empty(disk, old_len)?;
     let places = Places::new(disk, old_len, MOST_LUKS_BYTES)?;
     let data = places.stored_clusters(disk)?;
-    let tables = (0..places.l2_tables()).filter(|table| places.has_l2_table(&data, *table)).count();
+    let tables = (0..places.l2_tables()).filter(|table| Places::has_l2_table(&data, *table)).count();
     let blocks = (0..places.refcount_blocks()).filter(|block| places.has_block(&data, *block)).count();
     let others = places.l2_at - places.front_copy + places.blocks_at - places.table_at;
     let clusters = u64::try_from(tables + blocks).expect("bounded").saturating_add(others);
@@ -181,7 +181,7 @@ impl RawToQcow2<'_> {
     fn write_mapping(&self) -> Result<(), ImageError> {
         let mut l1 = Vec::new();
         for table in 0..self.places.l2_tables() {
-            let exists = self.places.has_l2_table(&self.data, table);
+            let exists = Places::has_l2_table(&self.data, table);
             let at = offset(self.places.l2_at + table);
             if exists {
                 self.disk.write(at, &self.l2_table(table))?;
@@ -280,7 +280,7 @@ impl Places {
     }
 
     /// The first maps the first cluster, which is always stored.
-    fn has_l2_table(&self, data: &ClusterMap, table: u64) -> bool {
+    fn has_l2_table(data: &ClusterMap, table: u64) -> bool {
         table == 0 || data.has_any(table * CLUSTER.entries()..(table + 1) * CLUSTER.entries())
     }
 
@@ -294,7 +294,7 @@ impl Places {
         match cluster {
             0 => true,
             _ if cluster < self.front_copy => data.contains(cluster),
-            _ if (self.l2_at..self.table_at).contains(&cluster) => self.has_l2_table(data, cluster - self.l2_at),
+            _ if (self.l2_at..self.table_at).contains(&cluster) => Self::has_l2_table(data, cluster - self.l2_at),
             _ if cluster >= self.blocks_at => self.has_block(data, cluster - self.blocks_at),
             _ => true,
         }
