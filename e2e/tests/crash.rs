@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use cadenas_e2e::{Guest, World};
+use cadenas_e2e::{Guest, World, eventually};
 use cadenas_vmhome::Step;
 
 const KILLED: Duration = Duration::from_mins(1);
@@ -172,5 +172,26 @@ fn killed_at_every_step_of_a_rollback() {
         scene.world.cadenas.restart();
         scene.is_whole(step);
         scene.make("none");
+    }
+}
+
+/// Disks that are rewritten in place are taken back, and the server dies while it does.
+#[test]
+fn killed_at_every_step_of_a_rollback_in_place() {
+    let mut scene = Scene::new();
+    for step in steps_of("rollback-in-place") {
+        scene.make("none");
+        scene.world.cadenas.set_env("CADENAS_CRASH_AT", step.label());
+        scene.world.cadenas.restart();
+        let slow = ["vm", "encrypt", "--in-place", "--rate-limit", "256K", "--detach", "web01"];
+        let task = scene.world.cadenas.cadenas(&slow).trim().to_owned();
+        let plain = scene.guest.disk_path("vda");
+        eventually(KILLED, || (!plain.exists()).then_some(()), || format!("{step}: the disk is not moved"));
+        scene.world.cadenas.try_cadenas(&["task", "cancel", &task]);
+        assert_eq!(scene.world.cadenas.wait_for_end(KILLED), None, "{step}: killed by a signal");
+        scene.world.cadenas.set_env("CADENAS_CRASH_AT", "");
+        scene.world.cadenas.restart();
+        scene.is_whole(step);
+        assert_eq!(scene.world.padlock("web01"), "none", "{step}");
     }
 }
