@@ -270,17 +270,22 @@ impl<'a> InQcow2<'a> {
         Survey::of(self.disk, self.new_header()?)
     }
 
-    /// The old image's refcount blocks. Once a longer table has taken the old one's place, that may have been discarded; then
-    /// the new one says it.
+    /// The old image's refcount blocks. Once a longer table has taken the old one's place, that may have been discarded; and
+    /// the longer one is gone when the file was cut. One of the two is whole at any time, and the other lacks entries at most.
     fn old_blocks(&self) -> Result<Vec<u64>, ImageError> {
-        let (old, new) = (self.old_header()?, self.new_header()?);
-        let is_staged = self.seen()? != Seen::Old && self.disk.size()? >= new.refcount_table.end;
-        let table = if is_staged { &new.refcount_table } else { &old.refcount_table };
-        let entries = (old.refcount_table.end - old.refcount_table.start) / 8;
-        let bytes = self.disk.read_vec(table.start, usize::try_from(entries * 8).expect("at most 8 MiB"))?;
-        let fresh = self.extra.first * old.cluster.bytes();
-        let blocks = bytes.chunks_exact(8).map(|entry| be64(entry, 0));
-        Ok(blocks.map(|offset| if offset < fresh { offset } else { 0 }).collect())
+        let (old, new) = (self.old_header()?.refcount_table, self.new_header()?.refcount_table);
+        let fresh = self.extra.first * self.old_header()?.cluster.bytes();
+        let len = usize::try_from(old.end - old.start).expect("at most 8 MiB");
+        let read = |start: u64| -> Result<Vec<u64>, ImageError> {
+            let entries = self.disk.read_vec(start, len)?;
+            let blocks = entries.chunks_exact(8).map(|entry| be64(entry, 0));
+            Ok(blocks.map(|offset| if offset < fresh { offset } else { 0 }).collect())
+        };
+        let mut blocks = read(old.start)?;
+        if new != old && self.seen()? != Seen::Old && self.disk.size()? >= new.end {
+            blocks.iter_mut().zip(read(new.start)?).for_each(|(block, other)| *block = (*block).max(other));
+        }
+        Ok(blocks)
     }
 
     fn restore_refcount_table(&self) -> Result<(), ImageError> {

@@ -28,7 +28,7 @@ use crate::{
         },
     },
     in_place::{
-        ExtraSpace, flat,
+        ExtraSpace, flat, is_between,
         kinds::{Operation, Plan, Rewrite},
         layout::{Fronts, Layout, Run},
         marker,
@@ -36,6 +36,10 @@ use crate::{
     },
     inspect::raw_virtual_size,
 };
+
+/// Stands behind all tables while these are whole and the image is between. Without it, all data is still, or again, in its old
+/// form: it is broken before the file is cut, when nothing is new any more, and written before anything becomes new.
+const SEAL: [u8; 16] = *b"Cadenas: staged\n";
 
 const CLUSTER: ClusterSize = ClusterSize::DEFAULT;
 
@@ -152,6 +156,10 @@ impl Layout for RawToQcow2<'_> {
     }
 
     fn stage(&self) -> Result<(), ImageError> {
+        if is_between(self.disk)? && self.places.has_seal(self.disk)? {
+            return Ok(());
+        }
+        self.break_seal()?;
         let end = offset(self.places.end);
         if self.disk.size()? < end {
             self.disk.resize(end)?;
@@ -163,21 +171,36 @@ impl Layout for RawToQcow2<'_> {
         self.disk.write(offset(self.places.luks_at), &self.luks)?;
         self.write_mapping()?;
         self.write_refcounts()?;
-        self.disk.flush()
+        self.disk.flush()?;
+        self.seal()
     }
 
-    /// Clusters that hold anything are ciphertext as a whole, the others are holes: nothing is left to wipe.
+    /// Clusters that hold anything are ciphertext as a whole, the others are holes: nothing is left to wipe. The seal stays: it
+    /// is needed on the way back from the finished image, and to qcow2 it is free room.
     fn clean_new(&self) -> Result<(), ImageError> {
         Ok(())
     }
 
-    /// All that was staged lies behind the old end, where the file is cut.
+    /// All that was staged lies behind the old end, where the file is cut: from now on the tables may be gone.
     fn clean_old(&self) -> Result<(), ImageError> {
-        Ok(())
+        self.break_seal()
     }
 }
 
 impl RawToQcow2<'_> {
+    fn seal(&self) -> Result<(), ImageError> {
+        self.disk.write(offset(self.places.end), &SEAL)?;
+        self.disk.flush()
+    }
+
+    fn break_seal(&self) -> Result<(), ImageError> {
+        if self.places.has_seal(self.disk)? {
+            self.disk.write(offset(self.places.end), &[0; SEAL.len()])?;
+            self.disk.flush()?;
+        }
+        Ok(())
+    }
+
     fn write_mapping(&self) -> Result<(), ImageError> {
         let mut l1 = Vec::new();
         for table in 0..self.places.l2_tables() {
@@ -303,12 +326,17 @@ impl Places {
     /// The clusters that hold data: as the medium says or, once these are written, as the tables say. The medium may answer
     /// differently later.
     fn find_data(&self, disk: &dyn Storage, fronts: &Fronts) -> Result<ClusterMap, ImageError> {
-        let start = disk.read_vec(0, marker::BYTES.min(usize::try_from(disk.size()?).unwrap_or(usize::MAX)))?;
-        let is_staged = marker::parse(&start).is_some() || fronts.new.starts_with(&start);
-        if !is_staged || disk.size()? < offset(self.end) {
+        let is_new = disk.size()? >= offset(self.end) && fronts.new.starts_with(&disk.read_vec(0, marker::BYTES)?);
+        if !is_new && !(is_between(disk)? && self.has_seal(disk)?) {
             return self.stored_clusters(disk);
         }
         map_data(&Survey::of(disk, self.header())?, self.front_copy)
+    }
+
+    fn has_seal(&self, disk: &dyn Storage) -> Result<bool, ImageError> {
+        let at = offset(self.end);
+        let len = u64::try_from(SEAL.len()).expect("short");
+        Ok(disk.size()? >= at + len && disk.read_vec(at, SEAL.len())? == SEAL)
     }
 
     fn stored_clusters(&self, disk: &dyn Storage) -> Result<ClusterMap, ImageError> {
