@@ -165,7 +165,7 @@ impl Case {
         kind.prepare(&disk, &journal, u64::try_from(len).expect("small"), sizes).expect("prepared");
         let prepared = [disk.to_bytes(), journal.to_bytes()];
         let mut case = Self { kind, prepared, old, new: Vec::new() };
-        case.new = case.reach(&case.prepared, Goal::New, &NoProgress).1[DISK].clone();
+        case.new.clone_from(&case.reach(&case.prepared, Goal::New, &NoProgress).1[DISK]);
         kind.assert_new(&Memory::from_bytes(case.new.clone()), &plain);
         case
     }
