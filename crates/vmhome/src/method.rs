@@ -97,7 +97,7 @@ mod tests {
         let not_empty = || refused(Refusal::HomeNotEmpty("/vms".into()));
         let (fine, never) = (|| Ok(()), || -> Result<(), TransitionError> { panic!("not asked for") });
         assert!(matches!(Method::Choose.run(fine, never), Ok(((), None))));
-        let (_, why) = Method::Choose.run(no_space, fine).expect("in place");
+        let ((), why) = Method::Choose.run(no_space, fine).expect("in place");
         let why = why.expect("told");
         assert_eq!(why.to_string(), "because a copy needs up to 3.0 GiB and 1.0 GiB are free");
         assert!(Method::Choose.run(not_empty, never).is_err(), "another refusal stands");

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Read as _,
     path::Path,
     process::Stdio,
     time::{Duration, Instant},
@@ -70,14 +71,19 @@ fn a_sparse_raw_disk_becomes_qcow2_unless_its_holes_shall_be_filled() {
     }
 }
 
+fn begins_with(path: &Path, bytes: &[u8]) -> bool {
+    let mut first = vec![0; bytes.len()];
+    fs::File::open(path).and_then(|mut file| file.read_exact(&mut first)).is_ok_and(|()| first == bytes)
+}
+
 /// Starts an encryption that takes seconds, and ends it by a signal midway.
 fn interrupted(here: &Path, signal: Signal) -> Ended {
-    let slow = ["disk", "encrypt", "--in-place", "disk", "--iter-time", "10", "--rate-limit", "4M"];
+    let slow = ["disk", "encrypt", "--in-place", "disk", "--iter-time", "10", "--rate-limit", "16M"];
     let mut command = cadenas();
     command.current_dir(here).args(slow).args(PW).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().expect("started");
     let start = Instant::now();
-    while fs::read(here.join("disk")).is_ok_and(|bytes| bytes.starts_with(MARK)) {
+    while begins_with(&here.join("disk"), MARK) {
         assert!(start.elapsed() < Duration::from_mins(1), "nothing changes");
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -90,7 +96,7 @@ fn what_is_interrupted_is_told_refused_resumed_and_taken_back() {
     for (signal, verb) in [(Signal::INT, "resume"), (Signal::TERM, "cancel"), (Signal::KILL, "resume")] {
         let folder = folder();
         let here = folder.path();
-        let plain = content(40 << 20);
+        let plain = content(128 << 20);
         fs::write(here.join("disk"), &plain).expect("written");
         let ended = interrupted(here, signal);
         if signal != Signal::KILL {
