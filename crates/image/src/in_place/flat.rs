@@ -205,11 +205,6 @@ impl Flat<'_> {
         let unit = unit(most);
         ((start + most) / unit * unit).min(self.size)
     }
-
-    /// Where on the disk a zone begins that ends at `end`.
-    fn start_before(&self, end: u64, most: u64) -> u64 {
-        end.saturating_sub(most).next_multiple_of(unit(most))
-    }
 }
 
 impl Layout for Flat<'_> {
@@ -227,7 +222,7 @@ impl Layout for Flat<'_> {
 
     fn zone_from(&self, from: u64, most: u64) -> u64 {
         match self.operation {
-            Operation::Encrypt => self.size - self.start_before(self.size - from, most),
+            Operation::Encrypt => self.size - start_before(self.size - from, most),
             _ => self.end_after(from, most),
         }
     }
@@ -235,7 +230,7 @@ impl Layout for Flat<'_> {
     fn zone_to(&self, to: u64, most: u64) -> u64 {
         match self.operation {
             Operation::Encrypt => self.size - self.end_after(self.size - to, most),
-            _ => self.start_before(to, most),
+            _ => start_before(to, most),
         }
     }
 
@@ -280,6 +275,11 @@ impl Layout for Flat<'_> {
     fn clean_old(&self) -> Result<(), ImageError> {
         Ok(())
     }
+}
+
+/// Where on the disk a zone begins that ends at `end`.
+fn start_before(end: u64, most: u64) -> u64 {
+    end.saturating_sub(most).next_multiple_of(unit(most))
 }
 
 /// Zones begin and end at multiples of this: holes are told in units of 64 KiB, direct I/O wants 4 KiB.

@@ -94,13 +94,11 @@ pub(crate) fn space(
 
 fn refused(disk: &dyn Storage, format: Format, change: &Change<'_>) -> ImageError {
     let image = disk.name();
-    match (format, change) {
-        (Format::Raw, Change::Decrypt { .. } | Change::Recrypt { .. }) => ImageError::NotEncrypted { image },
-        _ => {
-            let feature = format!("the format {format}, which cannot be rewritten in place that way; make a copy");
-            ImageError::Unsupported { image, feature }
-        }
+    if format == Format::Raw && !matches!(change, Change::Encrypt { .. }) {
+        return ImageError::NotEncrypted { image };
     }
+    let feature = format!("the format {format}, which cannot be rewritten in place that way; make a copy");
+    ImageError::Unsupported { image, feature }
 }
 
 impl Operation {

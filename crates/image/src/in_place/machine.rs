@@ -3,13 +3,13 @@
 //! # Why a crash at any instant loses nothing
 //!
 //! A zone is read, its record is made durable, its new form is written and made durable; then it is *done*. `durable` is the position
-//! before which all zones are done (going back, read everything mirrored). At most `window` (W) zones are under way: zone k is begun
-//! only when every zone up to k-W is done, and its record says a `durable` of at least the end of zone k-W.
+//! before which all zones are done (going back, read everything mirrored). A zone may be read early, but the record of zone k is
+//! written only when every zone up to k-W (W is the `window`) is done, and it says a `durable` of at least the end of zone k-W.
 //!
 //! **2W slots are enough.** Record k+2W goes into the slot of record k, and destroys it even if it is torn itself. It is
 //! written when zone k+W is done, so record k+W is durable, stands in another slot, and says that everything up to the end of
 //! zone k is done: record k is not needed any more. And record k+W is whole at that time, since only record k+3W replaces it,
-//! which is not begun before zone k+2W is done. So the records always tell a `durable`, and every zone behind it of which a
+//! which is not written before zone k+2W is done. So the records always tell a `durable`, and every zone behind it of which a
 //! sector may have been written has its record.
 //!
 //! **A shifted layout needs no tags.** A zone is at most a W-th of the shift. The write of zone k therefore reaches over old places
@@ -20,11 +20,13 @@
 use std::{
     collections::VecDeque,
     num::NonZeroUsize,
+    ops::Range,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
 use super::{
+    flusher::Flusher,
     records::{Direction, Record, Records, Sizes},
     zone::{Way, Worker},
 };
@@ -45,16 +47,22 @@ impl Pass<'_> {
     /// zone is under way any more.
     pub(super) fn run(&self, from: u64) -> Result<(), ImageError> {
         let window = usize::try_from(self.sizes.window).expect("at most 64");
-        let threads = self.tuning.jobs.map_or(window, NonZeroUsize::get).min(window);
-        let throttle = Throttle::new(self.tuning.rate_limit);
-        let line = Line::new(from);
+        // More threads than may write: some read ahead.
+        let ahead = window.div_ceil(2);
+        let threads = self.tuning.jobs.map_or(window + ahead, NonZeroUsize::get).min(window + ahead);
+        let shared = Shared {
+            line: Line::new(from),
+            throttle: Throttle::new(self.tuning.rate_limit),
+            journal: self.records.flusher(),
+            disk: Flusher::new(self.way.disk),
+        };
         self.tell_done(from);
         thread::scope(|scope| {
             for _ in 0..threads {
-                scope.spawn(|| self.work(&line, &throttle));
+                scope.spawn(|| self.work(&shared));
             }
         });
-        line.into_result()
+        shared.line.into_result()
     }
 
     /// What earlier passes did counts too.
@@ -67,30 +75,40 @@ impl Pass<'_> {
         });
     }
 
-    fn work(&self, line: &Line, throttle: &Throttle) {
+    fn work(&self, shared: &Shared<'_>) {
         let mut worker = self.way.worker();
-        while let Some(record) = line.begin(self) {
-            match self.rewrite(&mut worker, record, throttle) {
-                Ok(zone) => line.end(zone),
-                Err(error) => line.fail(error),
+        while let Some((zone, positions)) = shared.line.take(self) {
+            match self.rewrite(&mut worker, zone, positions, shared) {
+                Ok(true) => shared.line.done(zone),
+                Ok(false) => return,
+                Err(error) => shared.line.fail(error),
             }
         }
     }
 
-    /// Rewrites one zone and gives its number.
-    fn rewrite(&self, worker: &mut Worker, mut record: Record, throttle: &Throttle) -> Result<u64, ImageError> {
-        let zone = record.zone.expect("a zone's record has its number");
-        let loaded = self.way.load(worker, record.positions.clone())?;
-        throttle.take(loaded.bytes());
+    /// Rewrites one zone; false if something else has failed before it could.
+    fn rewrite(
+        &self,
+        worker: &mut Worker,
+        zone: u64,
+        positions: Range<u64>,
+        shared: &Shared<'_>,
+    ) -> Result<bool, ImageError> {
+        let loaded = self.way.load(worker, positions.clone())?;
+        shared.throttle.take(loaded.bytes());
+        let mut record = Record::of_zone(self.epoch, zone, self.way.direction, 0, positions);
         if self.sizes.tagged {
             record.tags = self.way.tags(worker, &record.salt);
         }
         Way::transform(worker, &loaded);
-        self.records.write(&record)?;
+        let Some(durable) = shared.line.wait_for(zone, self.sizes.window) else { return Ok(false) };
+        record.durable = durable;
+        self.records.put(&record)?;
+        shared.journal.flush()?;
         self.way.store(worker, &loaded)?;
-        self.way.disk.flush()?;
+        shared.disk.flush()?;
         self.progress.advance(loaded.bytes());
-        Ok(zone)
+        Ok(true)
     }
 
     /// Where the zone ends, or going back begins, that the pass comes to at `at`; `None` if there is none any more.
@@ -101,6 +119,14 @@ impl Pass<'_> {
             Direction::Back => (at > 0).then(|| layout.zone_to(at, self.sizes.zone)),
         }
     }
+}
+
+/// What the threads of a pass have in common.
+struct Shared<'a> {
+    line: Line,
+    throttle: Throttle,
+    journal: Flusher<'a>,
+    disk: Flusher<'a>,
 }
 
 /// Hands out the zones in their order.
@@ -116,29 +142,25 @@ struct State {
     durable: u64,
     /// Number of the first zone that is not done.
     first: u64,
-    /// The zones from there on, as far as they are begun.
-    begun: VecDeque<Begun>,
+    /// The zones from there on, as far as somebody has taken them.
+    taken: VecDeque<Taken>,
     failed: Option<ImageError>,
 }
 
-struct Begun {
+struct Taken {
     reaches: u64,
     done: bool,
 }
 
 impl Line {
     fn new(at: u64) -> Self {
-        let state = State { at, durable: at, first: 0, begun: VecDeque::new(), failed: None };
+        let state = State { at, durable: at, first: 0, taken: VecDeque::new(), failed: None };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// The next zone's record, as soon as it may begin; `None` when there is nothing left to do, or something failed.
-    fn begin(&self, pass: &Pass<'_>) -> Option<Record> {
-        let window = usize::try_from(pass.sizes.window).expect("at most 64");
+    /// The next zone's number and positions; `None` when there is nothing left to do, or something failed.
+    fn take(&self, pass: &Pass<'_>) -> Option<(u64, Range<u64>)> {
         let mut state = self.state();
-        while state.failed.is_none() && state.begun.len() >= window {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
         if state.failed.is_some() {
             return None;
         }
@@ -148,19 +170,29 @@ impl Line {
             self.fail(ImageError::Cancelled);
             return None;
         }
-        let number = state.first + u64::try_from(state.begun.len()).expect("at most 64");
+        let number = state.first + u64::try_from(state.taken.len()).expect("one for each thread");
         let positions = state.at.min(reaches)..state.at.max(reaches);
-        state.begun.push_back(Begun { reaches, done: false });
+        state.taken.push_back(Taken { reaches, done: false });
         state.at = reaches;
-        Some(Record::of_zone(pass.epoch, number, pass.way.direction, state.durable, positions))
+        Some((number, positions))
     }
 
-    fn end(&self, zone: u64) {
+    /// Waits until a zone's record may be written, and gives the position before which everything is done; `None` if something
+    /// failed.
+    fn wait_for(&self, zone: u64, window: u32) -> Option<u64> {
         let mut state = self.state();
-        let place = usize::try_from(zone - state.first).expect("at most 64");
-        state.begun[place].done = true;
-        while let Some(begun) = state.begun.pop_front_if(|begun| begun.done) {
-            state.durable = begun.reaches;
+        while state.failed.is_none() && zone - state.first >= u64::from(window) {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.failed.is_none().then_some(state.durable)
+    }
+
+    fn done(&self, zone: u64) {
+        let mut state = self.state();
+        let place = usize::try_from(zone - state.first).expect("one for each thread");
+        state.taken[place].done = true;
+        while let Some(taken) = state.taken.pop_front_if(|taken| taken.done) {
+            state.durable = taken.reaches;
             state.first += 1;
         }
         self.changed.notify_all();

@@ -10,6 +10,7 @@
 //! argues why no zone is lost. The journal's immutable part, with both fronts, is durable before anything else is done.
 
 mod flat;
+mod flusher;
 mod journal;
 mod kinds;
 mod layout;
@@ -95,7 +96,7 @@ pub struct ExtraSpace {
 /// How much is under way at once. The journal keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sizes {
-    /// The most zones at once.
+    /// The most zones that are being written at once.
     pub window: u32,
     /// The most bytes of data in a zone, a multiple of 512.
     pub zone: u64,
@@ -104,9 +105,9 @@ pub struct Sizes {
 }
 
 impl Default for Sizes {
-    /// A disk that moves by 32 MiB goes in four zones of 8 MiB at once.
+    /// A disk that moves by 32 MiB goes in eight zones of 4 MiB at once.
     fn default() -> Self {
-        Self { window: 4, zone: 8 << 20, payload: 32 << 20 }
+        Self { window: 8, zone: 4 << 20, payload: 32 << 20 }
     }
 }
 

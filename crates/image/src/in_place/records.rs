@@ -10,6 +10,7 @@ use cadenas_secret::{SecretBytes, aead, hmac, random};
 use uuid::Uuid;
 
 use super::{
+    flusher::Flusher,
     journal::{BLOCK, JournalKey},
     wire::{Reader, Writer},
 };
@@ -147,6 +148,17 @@ impl<'a> Records<'a> {
 
     /// Writes a record into its slot; durable on return.
     pub(super) fn write(&self, record: &Record) -> Result<(), ImageError> {
+        self.put(record)?;
+        self.storage.flush()
+    }
+
+    /// Flushes records for the threads of a pass.
+    pub(super) fn flusher(&self) -> Flusher<'a> {
+        Flusher::new(self.storage)
+    }
+
+    /// Writes a record into its slot; not flushed.
+    pub(super) fn put(&self, record: &Record) -> Result<(), ImageError> {
         let (at, copy_len) = match record.zone {
             None => (self.at + record.epoch % EPOCH_SLOTS * to_u64(COPIES * BLOCK), BLOCK),
             Some(zone) => (self.zone_slot(zone % self.sizes.zone_slots()), self.sizes.copy_len()),
@@ -156,8 +168,7 @@ impl<'a> Records<'a> {
         for copy in slot.chunks_exact_mut(copy_len) {
             copy[..bytes.len()].copy_from_slice(&bytes);
         }
-        self.storage.write(at, &slot)?;
-        self.storage.flush()
+        self.storage.write(at, &slot)
     }
 
     /// What the whole records say.
