@@ -327,10 +327,11 @@ impl Places {
     /// differently later.
     fn find_data(&self, disk: &dyn Storage, fronts: &Fronts) -> Result<ClusterMap, ImageError> {
         let is_new = disk.size()? >= offset(self.end) && fronts.new.starts_with(&disk.read_vec(0, marker::BYTES)?);
-        if !(is_new || is_between(disk)? && self.has_seal(disk)?) {
-            return self.stored_clusters(disk);
+        if is_new || is_between(disk)? && self.has_seal(disk)? {
+            map_data(&Survey::of(disk, self.header())?, self.front_copy)
+        } else {
+            self.stored_clusters(disk)
         }
-        map_data(&Survey::of(disk, self.header())?, self.front_copy)
     }
 
     fn has_seal(&self, disk: &dyn Storage) -> Result<bool, ImageError> {
