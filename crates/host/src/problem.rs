@@ -134,7 +134,7 @@ fn from_refusal(refusal: &Refusal) -> Problem {
         | Refusal::InTheWay { .. }
         | Refusal::FolderGone { .. }
         | Refusal::NotInPlace { .. } => problem(ProblemCode::DiskUnfit, refusal),
-        Refusal::NoSpace { .. } => problem(ProblemCode::NoSpace, refusal),
+        Refusal::NoSpace { .. } | Refusal::NoSpaceNorInPlace { .. } => problem(ProblemCode::NoSpace, refusal),
         Refusal::Descriptor { .. } | Refusal::Home(_) | Refusal::Replaced(_) => {
             problem(ProblemCode::HomeUnfit, refusal)
         }

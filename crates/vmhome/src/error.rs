@@ -138,6 +138,15 @@ pub enum Refusal {
         /// Bytes.
         free: u64,
     },
+    /// Too little room for a copy, and in place the disks cannot be rewritten.
+    #[error("{no_space}; in place it cannot be done either")]
+    NoSpaceNorInPlace {
+        /// Why there is no copy: [`Self::NoSpace`].
+        no_space: Box<Self>,
+        /// Why not in place.
+        #[source]
+        in_place: Box<Self>,
+    },
     /// A target or file name that a descriptor cannot hold.
     #[error("VM {name} cannot have a descriptor")]
     Descriptor {

@@ -74,13 +74,18 @@ impl Method {
             Self::InPlace => in_place().map(asked),
             Self::Copy => copy().map(|done| (done, None)),
             Self::Choose => match copy() {
-                Err(TransitionError::Refused(Refusal::NoSpace { needed, free, .. })) => {
-                    in_place().map(|done| (done, Some(WhyInPlace::NoSpace { needed, free })))
-                }
+                Err(TransitionError::Refused(no_space @ Refusal::NoSpace { needed, free, .. })) => match in_place() {
+                    Err(TransitionError::Refused(refusal)) => Err(neither(no_space, refusal).into()),
+                    done => done.map(|done| (done, Some(WhyInPlace::NoSpace { needed, free }))),
+                },
                 done => done.map(|done| (done, None)),
             },
         }
     }
+}
+
+fn neither(no_space: Refusal, in_place: Refusal) -> Refusal {
+    Refusal::NoSpaceNorInPlace { no_space: Box::new(no_space), in_place: Box::new(in_place) }
 }
 
 #[cfg(test)]
@@ -102,6 +107,8 @@ mod tests {
         assert_eq!(why.to_string(), "because a copy needs up to 3.0 GiB and 1.0 GiB are free");
         assert!(Method::Choose.run(not_empty, never).is_err(), "another refusal stands");
         assert!(Method::Copy.run(no_space, never).is_err());
+        let neither = Method::Choose.run(no_space, not_empty).expect_err("both are refused");
+        assert!(matches!(neither, TransitionError::Refused(Refusal::NoSpaceNorInPlace { .. })), "{neither}");
         assert!(matches!(Method::InPlace.run(never, fine), Ok(((), Some(WhyInPlace::Asked)))));
     }
 }
