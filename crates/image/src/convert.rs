@@ -3,6 +3,7 @@
 use std::{
     ops::Range,
     sync::{Mutex, PoisonError},
+    thread,
 };
 
 use cadenas_luks::{FormatOptions, Header, Layout, MIN_ROUNDS, SECTOR_BYTES, SectorCipher, SlotIndex, VolumeKey};
@@ -45,7 +46,7 @@ pub fn convert(
     if dst.size()? != 0 {
         return Err(ImageError::NotEmpty { image: dst.name() });
     }
-    let destination = Destination::new(src, dst, target, key.as_ref())?;
+    let destination = Destination::new(src, dst, target, key)?;
     progress.begin(src.info().virtual_size);
     destination.fill(&Conversion { src, destination: &destination, tuning, progress })?;
     inspect_as(dst, target.format())
@@ -56,7 +57,7 @@ struct Destination<'a> {
     storage: &'a dyn Storage,
     layout: Place,
     cut: Cut,
-    volume: Option<Volume>,
+    volume: Option<Volume<'a>>,
 }
 
 /// Where in the file the disk's bytes go.
@@ -68,7 +69,7 @@ enum Place {
 }
 
 impl Place {
-    fn new(target: &Target, size: u64, volume: Option<&Volume>) -> Result<Self, ImageError> {
+    fn new(target: &Target, size: u64, volume: Option<&Volume<'_>>) -> Result<Self, ImageError> {
         let too_large = || ImageError::TooLarge { virtual_size: size, target: "a LUKS image".to_owned() };
         match *target {
             Target::Raw { len } => match len.unwrap_or(size) {
@@ -93,7 +94,7 @@ impl<'a> Destination<'a> {
         src: &Source<'_>,
         storage: &'a dyn Storage,
         target: &Target,
-        key: Option<&NewKey<'_>>,
+        key: Option<NewKey<'a>>,
     ) -> Result<Self, ImageError> {
         let volume = key.map(|key| Volume::new(key, target));
         let layout = Place::new(target, src.info().virtual_size, volume.as_ref())?;
@@ -107,29 +108,34 @@ impl<'a> Destination<'a> {
         Ok(Self { storage, layout, cut: Cut { granule, longest, keeps_holes: *target != Target::Luks }, volume })
     }
 
+    /// The passphrase's slot takes as long as was asked for, so that it is made beside the copy.
     fn fill(&self, conversion: &Conversion<'_>) -> Result<(), ImageError> {
+        thread::scope(|scope| {
+            let slot = self.volume.as_ref().map(|volume| scope.spawn(|| volume.with_slot()));
+            let ready = || slot.map(|slot| slot.join().expect("making a slot does not panic"));
+            self.fill_around(conversion, ready)
+        })
+    }
+
+    fn fill_around(
+        &self,
+        conversion: &Conversion<'_>,
+        ready: impl FnOnce() -> Option<Opened>,
+    ) -> Result<(), ImageError> {
         match &self.layout {
             Place::Flat { len, .. } => {
                 self.storage.resize(*len)?;
                 conversion.run(|_, _| Ok(()))?;
                 self.storage.flush()?;
-                self.write_volume(0)
+                ready().map_or(Ok(()), |opened| opened.write(self.storage, 0))
             }
             Place::Qcow2(plot) => {
                 let mut tables = Tables::new(self.storage, plot);
                 conversion.run(|segment, writes| tables.note(&segment.guest(), writes))?;
-                tables.finish(|| plot.luks_area().map_or(Ok(()), |area| self.write_volume(area.start)))
+                let volume = || ready().zip(plot.luks_area());
+                tables.finish(|| volume().map_or(Ok(()), |(opened, area)| opened.write(self.storage, area.start)))
             }
         }
-    }
-
-    /// Key material first, then the header that points to it.
-    fn write_volume(&self, at: u64) -> Result<(), ImageError> {
-        let Some(volume) = &self.volume else { return Ok(()) };
-        self.storage.write(at + volume.header.slot_area(volume.slot).start, &volume.material)?;
-        self.storage.flush()?;
-        self.storage.write(at, &volume.header.to_bytes())?;
-        self.storage.flush()
     }
 
     /// Says what of a piece goes where. In qcow2 its clusters lie side by side, and are moved together for that.
@@ -194,24 +200,45 @@ impl<'a> Destination<'a> {
     }
 }
 
-/// A LUKS volume with its first key slot, ready to be written.
-struct Volume {
+/// A new LUKS volume that no passphrase opens yet.
+struct Volume<'a> {
     key: VolumeKey,
+    header: Header,
+    new: NewKey<'a>,
+}
+
+/// A header with its first key slot and that slot's material, ready to be written.
+struct Opened {
     header: Header,
     slot: SlotIndex,
     material: Vec<u8>,
 }
 
-impl Volume {
-    fn new(new: &NewKey<'_>, target: &Target) -> Self {
+impl<'a> Volume<'a> {
+    fn new(new: NewKey<'a>, target: &Target) -> Self {
         let layout = if *target == Target::Luks { Layout::Raw } else { Layout::InQcow2 };
         let key = VolumeKey::generate();
         // As cryptsetup: the digest costs an eighth of a slot.
         let digest_rounds = MIN_ROUNDS.max(new.rounds.get().div_euclid(8).try_into().unwrap_or(MIN_ROUNDS));
-        let mut header = Header::format(FormatOptions { uuid: new.uuid, layout, digest_rounds }, &key);
+        let header = Header::format(FormatOptions { uuid: new.uuid, layout, digest_rounds }, &key);
+        Self { key, header, new }
+    }
+
+    fn with_slot(&self) -> Opened {
+        let mut header = self.header.clone();
         let slot = header.free_slot().expect("a new header has only free slots");
-        let material = header.add_key(slot, &key, new.passphrase, new.rounds);
-        Self { key, header, slot, material }
+        let material = header.add_key(slot, &self.key, self.new.passphrase, self.new.rounds);
+        Opened { header, slot, material }
+    }
+}
+
+impl Opened {
+    /// Key material first, then the header that points to it.
+    fn write(&self, storage: &dyn Storage, at: u64) -> Result<(), ImageError> {
+        storage.write(at + self.header.slot_area(self.slot).start, &self.material)?;
+        storage.flush()?;
+        storage.write(at, &self.header.to_bytes())?;
+        storage.flush()
     }
 }
 

@@ -17,17 +17,18 @@ pub fn derive(hash: Hash, password: &SecretBytes, salt: &[u8], rounds: NonZeroU3
 
 /// How many rounds take about `time` on this machine, for an output of `len` bytes; never less than `floor`.
 ///
-/// Measured with doubling rounds until one run takes long enough to tell, as cryptsetup does.
+/// Measured with doubling rounds until one run takes long enough to tell, as cryptsetup does; no longer than `time` itself.
 #[must_use]
 pub fn rounds_for(hash: Hash, len: usize, time: Duration, floor: NonZeroU32) -> NonZeroU32 {
     const LONG_ENOUGH: Duration = Duration::from_millis(50);
+    let long_enough = LONG_ENOUGH.min(time);
     let password = SecretBytes::zeroed(32);
     let mut rounds = NonZeroU32::new(1 << 12).expect("not zero");
     loop {
         let start = Instant::now();
         drop(derive(hash, &password, &[0; 32], rounds, len));
         let taken = start.elapsed();
-        if taken >= LONG_ENOUGH || rounds.get() >= 1 << 30 {
+        if taken >= long_enough || rounds.get() >= 1 << 30 {
             let scaled = f64::from(rounds.get()) * time.as_secs_f64() / taken.as_secs_f64().max(1e-9);
             return floor.max(saturating_rounds(scaled));
         }
