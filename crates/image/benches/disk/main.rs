@@ -65,15 +65,9 @@ impl Bench {
         let source = disk.make(self.folder.path());
         let out = self.folder.path().join("out");
         let contenders = [self.ours(&source, &out), self.qemu(&source, &out, true), self.qemu(&source, &out, false)];
-        let mut costs = [const { Vec::new() }; 3];
-        for _ in 0..RUNS {
-            for (contender, costs) in contenders.iter().zip(&mut costs) {
-                costs.push(cost_of(contender, || remove(&out)));
-            }
-        }
+        let [ours, encrypted, plain] = by_turns(|which| cost_of(&contenders[which], || remove(&out)));
         remove(&out);
         remove(&source);
-        let [ours, encrypted, plain] = costs.map(|costs| Cost::median(&costs));
         let gib = as_f64(disk.data) / as_f64(GIB);
         let (wall, cpu) = (|cost: &Cost| cost.wall.as_secs_f64(), |cost: &Cost| cost.cpu.as_secs_f64() / gib);
         let both = (wall(&ours), wall(&encrypted));
@@ -91,14 +85,8 @@ impl Bench {
         let path = self.folder.path().join("disk.raw");
         let make = || drop(disk.make(self.folder.path()));
         let contenders = [self.ours_in_place(&path, "luks"), self.cryptsetup(&path), bare::command(&path)];
-        let mut costs = [const { Vec::new() }; 3];
-        for _ in 0..RUNS {
-            for (contender, costs) in contenders.iter().zip(&mut costs) {
-                costs.push(cost_of(contender, make));
-            }
-        }
+        let [ours, cryptsetup, bare] = by_turns(|which| cost_of(&contenders[which], make));
         remove(&path);
-        let [ours, cryptsetup, bare] = costs.map(|costs| Cost::median(&costs));
         let both = (ours.wall.as_secs_f64(), cryptsetup.wall.as_secs_f64());
         table::row(disk.name, "in place, s; cryptsetup", both, both.1 / both.0, Bar::AtLeast(1.6));
         let both = (ours.wall.as_secs_f64(), bare.wall.as_secs_f64());
@@ -112,14 +100,9 @@ impl Bench {
         let full = Disk::full("1 GiB, full", GIB);
         let path = self.folder.path().join("disk.raw");
         let ours = self.ours_in_place(&path, "qcow2");
-        let mut costs = [const { Vec::new() }; 2];
-        for _ in 0..RUNS {
-            for (disk, costs) in [sparse, full].iter().zip(&mut costs) {
-                costs.push(cost_of(&ours, || drop(disk.make(self.folder.path()))));
-            }
-        }
+        let disks = [sparse, full];
+        let [of_sparse, of_full] = by_turns(|which| cost_of(&ours, || drop(disks[which].make(self.folder.path()))));
         remove(&path);
-        let [of_sparse, of_full] = costs.map(|costs| Cost::median(&costs));
         let both = (of_sparse.wall.as_secs_f64(), of_full.wall.as_secs_f64());
         table::row(sparse.name, "in place, s; 1 GiB full", both, both.0 / both.1, Bar::AtMost(1.3));
         memory(sparse.name, "in place, peak MiB", &of_sparse);
@@ -168,6 +151,19 @@ impl Bench {
     fn passphrase(&self) -> OsString {
         self.folder.path().join("passphrase").into()
     }
+}
+
+/// The medians of `N` contenders. Another one begins each round: on a disk whose rate is limited over time, who follows a slow one finds
+/// it rested.
+fn by_turns<const N: usize>(run: impl Fn(usize) -> Cost) -> [Cost; N] {
+    let mut costs = [const { Vec::new() }; N];
+    for round in 0..RUNS {
+        for turn in 0..N {
+            let which = (round + turn) % N;
+            costs[which].push(run(which));
+        }
+    }
+    costs.map(|costs| Cost::median(&costs))
 }
 
 fn memory(disk: &str, measure: &str, cost: &Cost) {
