@@ -31,6 +31,11 @@ pub(crate) mod base64url_bytes {
     }
 }
 
+/// `#[serde(default, deserialize_with = "present")]` for a field that is left out or has a value; `null` is no third way.
+pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 /// Bytes decoded from base64url. The engine refuses padding, other alphabets and trailing bits that are not zero.
 struct Decoded(Vec<u8>);
 

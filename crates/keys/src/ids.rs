@@ -213,6 +213,49 @@ impl FromStr for ObjectName {
 
 text_serde!(ObjectName);
 
+/// How a key server names a key: the KMIP unique identifier, which the server chose.
+///
+/// 1 to 255 bytes of text without control characters.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KmsKeyId(String);
+
+impl KmsKeyId {
+    const MAX_LEN: usize = 255;
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for KmsKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The text is not what a key server can name a key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a key server's name of a key: {text:?}; it has 1 to 255 bytes and no control characters")]
+pub struct NotAKmsKeyId {
+    text: String,
+}
+
+impl FromStr for KmsKeyId {
+    type Err = NotAKmsKeyId;
+
+    fn from_str(text: &str) -> Result<Self, NotAKmsKeyId> {
+        if (1..=Self::MAX_LEN).contains(&text.len()) && !text.contains(char::is_control) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NotAKmsKeyId { text: shortened(text) })
+        }
+    }
+}
+
+text_serde!(KmsKeyId);
+
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b":_.-".contains(&byte)
 }
@@ -278,6 +321,16 @@ mod tests {
             assert!(other.parse::<ObjectName>().is_err(), "{other:?}");
         }
         assert!(ObjectName::disk(&"a".repeat(60)).is_err());
+    }
+
+    #[test]
+    fn a_key_servers_name_of_a_key_is_short_text_without_control_characters() {
+        for text in ["1", "b4faee10-aa2a-4446-8ad4-0881f3422959", "clé n° 7", &"x".repeat(255)] {
+            assert_eq!(text.parse::<KmsKeyId>().expect("a name").as_str(), text);
+        }
+        for other in ["", "a\nb", "\u{7f}", &"x".repeat(256)] {
+            assert!(other.parse::<KmsKeyId>().is_err(), "{other:?}");
+        }
     }
 
     #[test]

@@ -2,14 +2,15 @@
 
 use std::fmt;
 
-use cadenas_secret::{SecretBytes, aead, hkdf};
+use cadenas_secret::{SecretBytes, hkdf};
 
-use crate::{Fingerprint, KeyId, ProviderId, VmId, context::length_prefixed};
+use crate::{
+    Fingerprint, Kek, KeyId, ProviderId, VmId, context::length_prefixed, fingerprint::fingerprint_of, kek::KEK_BYTES,
+};
 
 /// Length of a KDK in bytes.
 pub const KDK_BYTES: usize = 32;
 
-const FINGERPRINT_LABEL: &[u8] = b"cadenas/fingerprint/v1";
 const KEK_LABEL: &[u8] = b"cadenas/kek/v1";
 
 /// A key derivation key: 256 random bits, one version of a native provider's key.
@@ -37,8 +38,7 @@ impl Kdk {
     /// Which key this is: 16 bytes of HKDF-SHA-256 without salt over the length-prefixed label `cadenas/fingerprint/v1`.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        let derived = hkdf::sha256(&self.0, &[], &length_prefixed(&[FINGERPRINT_LABEL]), Fingerprint::BYTES);
-        Fingerprint::from_bytes(derived.expose().try_into().expect("as many bytes as were asked for"))
+        fingerprint_of(&self.0)
     }
 
     /// The bytes, for sealing and backup only.
@@ -51,24 +51,13 @@ impl Kdk {
     pub(crate) fn kek(&self, salt: &[u8; Kek::SALT_BYTES], provider: ProviderId, key: KeyId, vm: VmId) -> Kek {
         let (provider, key, vm) = (provider.uuid(), key.uuid(), vm.uuid());
         let info = length_prefixed(&[KEK_LABEL, provider.as_bytes(), key.as_bytes(), vm.as_bytes()]);
-        Kek(hkdf::sha256(&self.0, salt, &info, aead::KEY_BYTES))
+        Kek::derived(hkdf::sha256(&self.0, salt, &info, KEK_BYTES))
     }
 }
 
 impl fmt::Debug for Kdk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Kdk(..)")
-    }
-}
-
-/// A key encryption key: lives for one wrap or unwrap and never leaves this crate.
-pub(crate) struct Kek(SecretBytes);
-
-impl Kek {
-    pub(crate) const SALT_BYTES: usize = 32;
-
-    pub(crate) fn key(&self) -> &SecretBytes {
-        &self.0
     }
 }
 

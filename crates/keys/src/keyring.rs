@@ -1,4 +1,4 @@
-//! The one owner of KDKs in a process.
+//! The one owner of KDKs and KEKs in a process.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -8,16 +8,16 @@ use std::{
 
 use cadenas_secret::{aead, random};
 
-use crate::{Dek, Fingerprint, Kdk, KeyId, KeySafeEntry, ObjectName, ProviderId, VmId, keysafe::Place};
+use crate::{Dek, Fingerprint, KeyId, KeySafeEntry, ObjectName, ProviderId, ProviderKey, VmId, keysafe::Place};
 
-/// Holds KDKs and works with them. Whoever shares it asks for an operation; the KDKs never come out.
+/// Holds providers' keys and works with them. Whoever shares it asks for an operation; the keys never come out.
 #[derive(Default)]
 pub struct KeyRing {
     keys: RwLock<BTreeMap<(ProviderId, KeyId), Held>>,
 }
 
 struct Held {
-    kdk: Kdk,
+    secret: ProviderKey,
     fingerprint: Fingerprint,
 }
 
@@ -58,7 +58,7 @@ pub struct DifferentKey {
 
 /// The ring does not hold the key that an operation needs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("key {key} of provider {provider} is missing; restore the provider from its backup")]
+#[error("key {key} of provider {provider} is missing; restore the provider from its backup, or see to its key server")]
 pub struct KeyMissing {
     /// The provider.
     pub provider: ProviderId,
@@ -70,7 +70,9 @@ pub struct KeyMissing {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnwrapError {
     /// The ring does not hold the key.
-    #[error("key {key} of provider {provider} is missing; restore the provider from its backup")]
+    #[error(
+        "key {key} of provider {provider} is missing; restore the provider from its backup, or see to its key server"
+    )]
     KeyMissing {
         /// The provider.
         provider: ProviderId,
@@ -118,14 +120,20 @@ impl KeyRing {
     }
 
     /// Adds a key. A different key under a known ID is refused, and the ring keeps what it has.
-    pub fn insert(&self, provider: ProviderId, key: KeyId, kdk: Kdk) -> Result<Inserted, DifferentKey> {
-        let offered = kdk.fingerprint();
+    pub fn insert(
+        &self,
+        provider: ProviderId,
+        key: KeyId,
+        secret: impl Into<ProviderKey>,
+    ) -> Result<Inserted, DifferentKey> {
+        let secret = secret.into();
+        let offered = secret.fingerprint();
         match self.write().entry((provider, key)) {
             Entry::Vacant(place) => {
-                place.insert(Held { kdk, fingerprint: offered });
+                place.insert(Held { secret, fingerprint: offered });
                 Ok(Inserted::Added)
             }
-            Entry::Occupied(held) if held.get().kdk.expose().equals(kdk.expose().expose()) => Ok(Inserted::AlreadySo),
+            Entry::Occupied(held) if held.get().secret.equals(&secret) => Ok(Inserted::AlreadySo),
             Entry::Occupied(held) => Err(DifferentKey { provider, key, held: held.get().fingerprint, offered }),
         }
     }
@@ -189,7 +197,7 @@ impl KeyRing {
                 held: held.fingerprint,
             });
         }
-        entry.unwrap_with(&held.kdk, vm).map_err(|_| UnwrapError::NotAuthentic { object: entry.object.clone() })
+        entry.unwrap_with(&held.secret, vm).map_err(|_| UnwrapError::NotAuthentic { object: entry.object.clone() })
     }
 
     /// The same DEK under another key: what a shallow recrypt does to each entry.
@@ -214,7 +222,7 @@ impl KeyRing {
     ) -> Result<KeySafeEntry, KeyMissing> {
         let keys = self.read();
         let held = held(&keys, place.provider, place.key)?;
-        Ok(KeySafeEntry::wrap(&held.kdk, held.fingerprint, place, dek, salt, nonce))
+        Ok(KeySafeEntry::wrap(&held.secret, held.fingerprint, place, dek, salt, nonce))
     }
 
     /// A panic elsewhere cannot leave the map half changed, so a poisoned lock is as good as any.
@@ -242,6 +250,7 @@ mod tests {
     use cadenas_secret::SecretBytes;
 
     use super::*;
+    use crate::{Kdk, Kek, KmsKeyId, Origin};
 
     /// A ring with one key, and a DEK wrapped for `disk:vda` of `vm`.
     struct Wrapped {
@@ -283,7 +292,7 @@ mod tests {
     fn every_wrap_has_fresh_salt_and_nonce() {
         let Wrapped { ring, provider, key, vm, dek, entry } = wrapped();
         let again = ring.wrap(provider, key, vm, &disk("vda"), &dek).expect("the key is there");
-        assert_ne!(again.salt, entry.salt);
+        assert_ne!(again.origin, entry.origin);
         assert_ne!(again.nonce, entry.nonce);
         assert_ne!(again.wrapped, entry.wrapped);
     }
@@ -320,7 +329,8 @@ mod tests {
     #[test]
     fn an_entry_with_a_changed_salt_does_not_open() {
         let Wrapped { ring, vm, mut entry, .. } = wrapped();
-        entry.salt[31] ^= 1;
+        let Origin::Derived { salt } = &mut entry.origin else { panic!("a native provider's entry") };
+        salt[31] ^= 1;
         assert_eq!(ring.unwrap(vm, &entry).err(), Some(not_authentic("vda")));
     }
 
@@ -393,6 +403,67 @@ mod tests {
         assert!(ring.unwrap(vm, &rewrapped).expect("authentic").bytes().equals(dek.bytes().expose()));
         let missing = ring.rewrap(vm, &rewrapped, provider, key).expect_err("the old key is gone");
         assert_eq!(missing, UnwrapError::KeyMissing { provider, key });
+    }
+
+    /// A ring with a KEK of a key server that wraps for `disk:vda` of `vm`.
+    fn wrapped_by_a_key_server() -> Wrapped {
+        let ring = KeyRing::new();
+        let (provider, key, vm, dek) = (ProviderId::random(), KeyId::random(), VmId::random(), Dek::generate());
+        ring.insert(provider, key, kek(1, "7")).expect("an empty ring");
+        let entry = ring.wrap(provider, key, vm, &disk("vda"), &dek).expect("the key is there");
+        Wrapped { ring, provider, key, vm, dek, entry }
+    }
+
+    fn kek(byte: u8, name: &str) -> ProviderKey {
+        let kek = Kek::from_secret(SecretBytes::new_with(32, |out| out.fill(byte))).expect("32 bytes");
+        ProviderKey::Kek { kek, kms_key: kms_key(name) }
+    }
+
+    fn kms_key(name: &str) -> KmsKeyId {
+        name.parse().expect("a name")
+    }
+
+    #[test]
+    fn what_a_key_servers_kek_wrapped_unwraps_and_names_it() {
+        let Wrapped { ring, vm, dek, entry, .. } = wrapped_by_a_key_server();
+        assert_eq!(entry.origin, Origin::KeyServer { kms_key: kms_key("7") });
+        assert!(ring.unwrap(vm, &entry).expect("authentic").bytes().equals(dek.bytes().expose()));
+    }
+
+    #[test]
+    fn an_entry_of_a_key_server_opens_only_where_it_was_wrapped_for() {
+        let Wrapped { ring, key, vm, entry, .. } = wrapped_by_a_key_server();
+        assert_eq!(ring.unwrap(VmId::random(), &entry).err(), Some(not_authentic("vda")));
+        let moved = KeySafeEntry { object: disk("vdb"), ..entry.clone() };
+        assert_eq!(ring.unwrap(vm, &moved).err(), Some(not_authentic("vdb")));
+        let renamed = KeySafeEntry { origin: Origin::KeyServer { kms_key: kms_key("8") }, ..entry.clone() };
+        assert_eq!(ring.unwrap(vm, &renamed).err(), Some(not_authentic("vda")));
+        let derived = KeySafeEntry { origin: Origin::Derived { salt: [0; 32] }, ..entry.clone() };
+        assert_eq!(ring.unwrap(vm, &derived).err(), Some(not_authentic("vda")));
+        let elsewhere = KeySafeEntry { provider: ProviderId::random(), ..entry };
+        ring.insert(elsewhere.provider, key, kek(1, "7")).expect("a new ID");
+        assert_eq!(ring.unwrap(vm, &elsewhere).err(), Some(not_authentic("vda")));
+    }
+
+    #[test]
+    fn a_kdk_and_a_kek_of_the_same_bytes_are_different_keys() {
+        let Wrapped { ring, provider, key, vm, entry, .. } = wrapped_by_a_key_server();
+        assert_eq!(ring.insert(provider, key, kek(1, "7")), Ok(Inserted::AlreadySo));
+        assert!(ring.insert(provider, key, kek(1, "8")).is_err());
+        assert!(ring.insert(provider, key, kdk(1)).is_err());
+        assert!(ring.unwrap(vm, &entry).is_ok(), "the ring keeps what it had");
+    }
+
+    #[test]
+    fn a_rewrap_goes_from_a_key_server_to_a_native_provider_and_back() {
+        let Wrapped { ring, provider, key, vm, dek, entry } = wrapped_by_a_key_server();
+        let (native, version) = (ProviderId::random(), KeyId::random());
+        ring.insert(native, version, kdk(2)).expect("a new ID");
+        let there = ring.rewrap(vm, &entry, native, version).expect("both keys are there");
+        assert!(matches!(there.origin, Origin::Derived { .. }));
+        let back = ring.rewrap(vm, &there, provider, key).expect("both keys are there");
+        assert_eq!(back.origin, entry.origin);
+        assert!(ring.unwrap(vm, &back).expect("authentic").bytes().equals(dek.bytes().expose()));
     }
 
     #[test]

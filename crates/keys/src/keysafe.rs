@@ -1,19 +1,19 @@
 //! The key safe: the wrapped DEKs of one VM.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use cadenas_secret::aead;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{
-    Dek, Fingerprint, KeyId, ObjectName, ProviderId, VmId,
+    Dek, Fingerprint, Kek, KeyId, KmsKeyId, ObjectName, ProviderId, ProviderKey, VmId,
     context::length_prefixed,
-    encoding::base64url_array,
-    kdk::{Kdk, Kek},
+    encoding::{base64url_array, present},
 };
 
 const WRAPPED_BYTES: usize = Dek::BYTES + aead::TAG_BYTES;
-const DEK_LABEL: &[u8] = b"cadenas/dek/v1";
+const DERIVED_LABEL: &[u8] = b"cadenas/dek/v1";
+const KEY_SERVER_LABEL: &[u8] = b"cadenas/dek/kms/v1";
 
 /// How a DEK is wrapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,32 +23,97 @@ pub enum Algorithm {
     A256GcmKw,
 }
 
+/// Where the KEK of a wrapped DEK comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// It is derived from a native provider's KDK.
+    Derived {
+        /// The salt of the derivation.
+        salt: [u8; Kek::SALT_BYTES],
+    },
+    /// A standard provider's key server keeps it.
+    KeyServer {
+        /// Under this name.
+        kms_key: KmsKeyId,
+    },
+}
+
 /// One wrapped DEK, with the ID of the key that unwraps it. In JSON the byte fields are base64url without padding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Written", into = "Written")]
 pub struct KeySafeEntry {
     /// Whose DEK this is.
     pub object: ObjectName,
     /// The provider of the key.
     pub provider: ProviderId,
-    /// The version of the provider's key.
+    /// The version of a native provider's key, or a standard provider's key of this VM.
     pub key: KeyId,
-    /// The fingerprint of that key, so that a different key under the same ID is told from damage.
+    /// Where the KEK comes from.
+    pub origin: Origin,
+    /// The fingerprint of the key, so that a different key under the same ID is told from damage.
     pub fingerprint: Fingerprint,
     /// How the DEK is wrapped.
     pub algorithm: Algorithm,
-    /// The salt of the KEK's derivation.
-    #[serde(with = "base64url_array")]
-    pub salt: [u8; Kek::SALT_BYTES],
     /// The nonce of the wrap.
-    #[serde(with = "base64url_array")]
     pub nonce: [u8; aead::NONCE_BYTES],
     /// The DEK's ciphertext followed by its tag.
-    #[serde(with = "base64url_array")]
     pub wrapped: [u8; WRAPPED_BYTES],
 }
 
-/// What a wrap is bound to, besides the KDK itself.
+/// An entry as it is written: with a salt, or with the key server's name of the key.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    object: ObjectName,
+    provider: ProviderId,
+    key: KeyId,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    kms_key: Option<KmsKeyId>,
+    fingerprint: Fingerprint,
+    algorithm: Algorithm,
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    salt: Option<Salt>,
+    #[serde(with = "base64url_array")]
+    nonce: [u8; aead::NONCE_BYTES],
+    #[serde(with = "base64url_array")]
+    wrapped: [u8; WRAPPED_BYTES],
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct Salt(#[serde(with = "base64url_array")] [u8; Kek::SALT_BYTES]);
+
+/// The entry names no place where its KEK comes from, or two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an entry of a key safe has either a salt or a kms_key")]
+struct NoOneOrigin;
+
+impl TryFrom<Written> for KeySafeEntry {
+    type Error = NoOneOrigin;
+
+    fn try_from(written: Written) -> Result<Self, NoOneOrigin> {
+        let Written { object, provider, key, kms_key, fingerprint, algorithm, salt, nonce, wrapped } = written;
+        let origin = match (salt, kms_key) {
+            (Some(Salt(salt)), None) => Origin::Derived { salt },
+            (None, Some(kms_key)) => Origin::KeyServer { kms_key },
+            _ => return Err(NoOneOrigin),
+        };
+        Ok(Self { object, provider, key, origin, fingerprint, algorithm, nonce, wrapped })
+    }
+}
+
+impl From<KeySafeEntry> for Written {
+    fn from(entry: KeySafeEntry) -> Self {
+        let KeySafeEntry { object, provider, key, origin, fingerprint, algorithm, nonce, wrapped } = entry;
+        let (salt, kms_key) = match origin {
+            Origin::Derived { salt } => (Some(Salt(salt)), None),
+            Origin::KeyServer { kms_key } => (None, Some(kms_key)),
+        };
+        Self { object, provider, key, kms_key, fingerprint, algorithm, salt, nonce, wrapped }
+    }
+}
+
+/// What a wrap is bound to, besides the key itself.
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'a> {
     pub(crate) provider: ProviderId,
@@ -58,48 +123,80 @@ pub(crate) struct Place<'a> {
 }
 
 impl KeySafeEntry {
-    /// Wraps `dek` for `place`. Salt and nonce must be fresh.
+    /// Wraps `dek` for `place`. Salt (of which a key server's KEK makes no use) and nonce must be fresh.
     pub(crate) fn wrap(
-        kdk: &Kdk,
+        secret: &ProviderKey,
         fingerprint: Fingerprint,
         place: Place<'_>,
         dek: &Dek,
         salt: [u8; Kek::SALT_BYTES],
         nonce: [u8; aead::NONCE_BYTES],
     ) -> Self {
-        let kek = kdk.kek(&salt, place.provider, place.key, place.vm);
-        let wrapped = aead::seal(kek.key(), nonce, &place.associated(), dek.bytes().expose());
+        let origin = secret.origin(salt);
+        let associated = place.associated(&origin);
+        let seal = |kek: &Kek| aead::seal(kek.key(), nonce, &associated, dek.bytes().expose());
+        let wrapped = secret.with_kek(&origin, place, seal).expect("the origin is the key's own");
         Self {
             object: place.object.clone(),
             provider: place.provider,
             key: place.key,
+            origin,
             fingerprint,
             algorithm: Algorithm::A256GcmKw,
-            salt,
             nonce,
             wrapped: wrapped.try_into().expect("a DEK and a tag have a fixed length"),
         }
     }
 
-    /// Unwraps the DEK, if `kdk` and `vm` are those it was wrapped for and no field was changed since.
-    pub(crate) fn unwrap_with(&self, kdk: &Kdk, vm: VmId) -> Result<Dek, aead::NotAuthentic> {
+    /// Unwraps the DEK, if `secret` and `vm` are those it was wrapped for and no field was changed since.
+    pub(crate) fn unwrap_with(&self, secret: &ProviderKey, vm: VmId) -> Result<Dek, aead::NotAuthentic> {
         let place = Place { provider: self.provider, key: self.key, vm, object: &self.object };
-        let kek = kdk.kek(&self.salt, place.provider, place.key, place.vm);
-        aead::open(kek.key(), self.nonce, &place.associated(), &self.wrapped).map(Dek::from_unwrapped)
+        let associated = place.associated(&self.origin);
+        let open = |kek: &Kek| aead::open(kek.key(), self.nonce, &associated, &self.wrapped);
+        secret.with_kek(&self.origin, place, open).unwrap_or(Err(aead::NotAuthentic)).map(Dek::from_unwrapped)
+    }
+
+    /// The key that the entry needs.
+    #[must_use]
+    pub fn needs(&self) -> NeededKey {
+        let kms_key = match &self.origin {
+            Origin::Derived { .. } => None,
+            Origin::KeyServer { kms_key } => Some(kms_key.clone()),
+        };
+        NeededKey { provider: self.provider, key: self.key, kms_key }
     }
 }
 
 impl Place<'_> {
     /// The associated data of the wrap.
-    pub(crate) fn associated(&self) -> Vec<u8> {
+    pub(crate) fn associated(&self, origin: &Origin) -> Vec<u8> {
         let (provider, key, vm) = (self.provider.uuid(), self.key.uuid(), self.vm.uuid());
-        length_prefixed(&[
-            DEK_LABEL,
-            provider.as_bytes(),
-            key.as_bytes(),
-            vm.as_bytes(),
-            self.object.as_str().as_bytes(),
-        ])
+        let (provider, key, vm) = (provider.as_bytes(), key.as_bytes(), vm.as_bytes());
+        let object = self.object.as_str().as_bytes();
+        match origin {
+            Origin::Derived { .. } => length_prefixed(&[DERIVED_LABEL, provider, key, vm, object]),
+            Origin::KeyServer { kms_key } => {
+                length_prefixed(&[KEY_SERVER_LABEL, provider, key, kms_key.as_str().as_bytes(), vm, object])
+            }
+        }
+    }
+}
+
+/// A key that a VM needs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NeededKey {
+    /// The provider.
+    pub provider: ProviderId,
+    /// The key's ID.
+    pub key: KeyId,
+    /// How its key server names it, if one keeps it.
+    pub kms_key: Option<KmsKeyId>,
+}
+
+impl fmt::Display for NeededKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "key {} of provider {}", self.key, self.provider)?;
+        self.kms_key.iter().try_for_each(|kms_key| write!(f, " ({kms_key} on its key server)"))
     }
 }
 
@@ -143,6 +240,12 @@ impl KeySafe {
     pub fn keys_used(&self) -> BTreeSet<(ProviderId, KeyId)> {
         self.0.iter().map(|entry| (entry.provider, entry.key)).collect()
     }
+
+    /// Whether a key server keeps the KEK of any entry.
+    #[must_use]
+    pub fn needs_key_server(&self) -> bool {
+        self.0.iter().any(|entry| matches!(entry.origin, Origin::KeyServer { .. }))
+    }
 }
 
 impl<'de> Deserialize<'de> for KeySafe {
@@ -168,7 +271,7 @@ mod tests {
         fn any_entry()(
             target in "[A-Za-z0-9:_.-]{1,59}",
             ids in any::<[[u8; 16]; 3]>(),
-            salt: [u8; 32],
+            origin in any_origin(),
             nonce: [u8; 12],
             wrapped in any::<([u8; 32], [u8; 16])>(),
         ) -> KeySafeEntry {
@@ -178,11 +281,18 @@ mod tests {
                 key: uuid::Uuid::from_bytes(ids[1]).into(),
                 fingerprint: Fingerprint::from_bytes(ids[2]),
                 algorithm: Algorithm::A256GcmKw,
-                salt,
+                origin,
                 nonce,
                 wrapped: [wrapped.0.as_slice(), &wrapped.1].concat().try_into().expect("48 bytes"),
             }
         }
+    }
+
+    fn any_origin() -> impl Strategy<Value = Origin> {
+        let derived = any::<[u8; 32]>().prop_map(|salt| Origin::Derived { salt });
+        let kms_key =
+            "[^\\p{Cc}]{1,60}".prop_map(|text| Origin::KeyServer { kms_key: text.parse().expect("short text") });
+        prop_oneof![derived, kms_key]
     }
 
     fn entry(object: &str) -> KeySafeEntry {
@@ -190,9 +300,9 @@ mod tests {
             object: object.parse().expect("an object"),
             provider: ProviderId::random(),
             key: KeyId::random(),
-            fingerprint: Kdk::generate().fingerprint(),
+            fingerprint: crate::Kdk::generate().fingerprint(),
             algorithm: Algorithm::A256GcmKw,
-            salt: [1; 32],
+            origin: Origin::Derived { salt: [1; 32] },
             nonce: [2; 12],
             wrapped: [3; 48],
         }
@@ -265,6 +375,10 @@ mod tests {
             let changed = json.replacen(from, to, 1);
             assert_ne!(changed, json, "{from} is not there");
             assert!(serde_json::from_str::<KeySafeEntry>(&changed).is_err(), "{from} -> {to}");
+        }
+        for more in [r#""kms_key":null,"#, r#""kms_key":"7","#] {
+            let both = json.replacen(r#""fingerprint""#, &format!(r#"{more}"fingerprint""#), 1);
+            assert!(serde_json::from_str::<KeySafeEntry>(&both).is_err(), "{more}");
         }
         let twice = json.replacen('{', r#"{"object":"disk:vda","#, 1);
         assert!(serde_json::from_str::<KeySafeEntry>(&twice).is_err(), "a field given twice");

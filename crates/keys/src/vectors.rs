@@ -3,7 +3,9 @@
 use cadenas_secret::SecretBytes;
 use serde::Deserialize;
 
-use crate::{Dek, Kdk, KeyRing, KeySafeEntry, Sealed, VmId, context::length_prefixed, keysafe::Place};
+use crate::{
+    Dek, Kdk, Kek, KeyRing, KeySafeEntry, Origin, ProviderKey, Sealed, VmId, context::length_prefixed, keysafe::Place,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +37,11 @@ impl Vectors {
         Dek::from_unwrapped(SecretBytes::take_from(hex::decode(&self.dek).expect("hex")))
     }
 
+    fn salt(&self) -> [u8; 32] {
+        let Origin::Derived { salt } = self.entry.origin else { panic!("the entry is a native provider's") };
+        salt
+    }
+
     fn place(&self) -> Place<'_> {
         Place { provider: self.entry.provider, key: self.entry.key, vm: self.vm, object: &self.entry.object }
     }
@@ -54,8 +61,8 @@ fn known_contexts_and_kek() {
     let (provider_id, key_id, vm_id) = (provider.uuid(), key.uuid(), vm.uuid());
     let info = length_prefixed(&[b"cadenas/kek/v1", provider_id.as_bytes(), key_id.as_bytes(), vm_id.as_bytes()]);
     assert_eq!(hex::encode(info), vectors.kek_info);
-    assert_eq!(hex::encode(vectors.place().associated()), vectors.associated);
-    let kek = vectors.kdk().kek(&vectors.entry.salt, provider, key, vm);
+    assert_eq!(hex::encode(vectors.place().associated(&vectors.entry.origin)), vectors.associated);
+    let kek = vectors.kdk().kek(&vectors.salt(), provider, key, vm);
     assert_eq!(hex::encode(kek.key().expose()), vectors.kek);
 }
 
@@ -65,7 +72,7 @@ fn known_wrapped_entry() {
     let ring = KeyRing::new();
     let Place { provider, key, vm, .. } = vectors.place();
     ring.insert(provider, key, vectors.kdk()).expect("an empty ring");
-    let (salt, nonce) = (vectors.entry.salt, vectors.entry.nonce);
+    let (salt, nonce) = (vectors.salt(), vectors.entry.nonce);
     let entry = ring.wrap_with(vectors.place(), &vectors.dek(), salt, nonce).expect("the key is there");
     assert_eq!(entry, vectors.entry);
     assert!(ring.unwrap(vm, &vectors.entry).expect("authentic").bytes().equals(vectors.dek().bytes().expose()));

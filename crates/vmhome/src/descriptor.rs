@@ -20,8 +20,8 @@ use crate::{
     names::{DESCRIPTOR_EXTENSION, FileName, VmName},
 };
 
-/// The format that this version reads and writes.
-pub const FORMAT_VERSION: u64 = 1;
+/// The newest format. A descriptor is of version 2 if a key server keeps a key that it needs, else of version 1.
+pub const FORMAT_VERSION: u64 = 2;
 
 /// The most that is read of a descriptor, in bytes.
 pub const MAX_DESCRIPTOR_BYTES: u64 = 4 << 20;
@@ -163,7 +163,7 @@ pub enum DescriptorError {
 
 impl Descriptor {
     pub(crate) fn new(header: Header, key_safe: KeySafe, configuration: Sealed) -> Result<Self, DescriptorError> {
-        let descriptor = Self { cadenas: FORMAT_VERSION, header, key_safe, configuration };
+        let descriptor = Self { cadenas: version_of(&key_safe), header, key_safe, configuration };
         descriptor.check()?;
         Ok(descriptor)
     }
@@ -171,10 +171,10 @@ impl Descriptor {
     /// Reads the one byte form, and nothing else.
     pub fn parse(bytes: &[u8]) -> Result<Self, DescriptorError> {
         let descriptor: Self = serde_json::from_slice(bytes).map_err(|error| unread(bytes, error))?;
-        if descriptor.cadenas != FORMAT_VERSION {
+        if !is_known(descriptor.cadenas) {
             return Err(DescriptorError::UnknownVersion(descriptor.cadenas));
         }
-        if descriptor.to_bytes() != bytes {
+        if descriptor.cadenas != version_of(&descriptor.key_safe) || descriptor.to_bytes() != bytes {
             return Err(DescriptorError::NotCanonical);
         }
         descriptor.check()?;
@@ -258,6 +258,15 @@ impl DiskEntry {
     }
 }
 
+/// The one version in which a descriptor with this key safe is written.
+fn version_of(key_safe: &KeySafe) -> u64 {
+    if key_safe.needs_key_server() { 2 } else { 1 }
+}
+
+fn is_known(version: u64) -> bool {
+    (1..=FORMAT_VERSION).contains(&version)
+}
+
 /// Why JSON does not read: it is of another version, whatever else that holds, or no descriptor.
 fn unread(bytes: &[u8], error: serde_json::Error) -> DescriptorError {
     /// All that every future version has in common.
@@ -266,7 +275,7 @@ fn unread(bytes: &[u8], error: serde_json::Error) -> DescriptorError {
         cadenas: u64,
     }
     match serde_json::from_slice(bytes) {
-        Ok(Version { cadenas }) if cadenas != FORMAT_VERSION => DescriptorError::UnknownVersion(cadenas),
+        Ok(Version { cadenas }) if !is_known(cadenas) => DescriptorError::UnknownVersion(cadenas),
         _ => DescriptorError::Malformed(error),
     }
 }

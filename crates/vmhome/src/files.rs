@@ -161,6 +161,10 @@ fn unreadable(path: &Path, error: io::Error) -> ReadError {
 
 /// Makes a file of mode 0600 that was not there, and flushes its bytes. Its folder is not flushed.
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    create_with(path, bytes)?.sync_all().map_err(FileError::on("flushing", path))
+}
+
+fn create_with(path: &Path, bytes: &[u8]) -> Result<fs::File, FileError> {
     let mut file = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -168,7 +172,7 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         .open(path)
         .map_err(FileError::on("creating", path))?;
     file.write_all(bytes).map_err(FileError::on("writing", path))?;
-    file.sync_all().map_err(FileError::on("flushing", path))
+    Ok(file)
 }
 
 /// Gives a file that was somebody else's the owner and the mode of the files that we make.
@@ -183,6 +187,12 @@ pub(crate) fn make_private(path: &Path) -> Result<(), FileError> {
 pub(crate) fn write_staged(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     remove(path)?;
     write_new(path, bytes)
+}
+
+/// As [`write_staged`], without a flush: [`Folder::sync_file_system`] comes later, for many files at once.
+pub(crate) fn write_staged_unflushed(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    remove(path)?;
+    create_with(path, bytes).map(drop)
 }
 
 /// Removes a file (a link itself, not what it points to). One that is not there is fine.
@@ -260,6 +270,22 @@ impl Folder {
     /// See [`sync_folder`].
     pub(crate) fn sync(&self) -> Result<(), FileError> {
         self.file.sync_all().map_err(FileError::on("flushing the folder", &self.path))
+    }
+
+    /// Returns when all that was written to the folder's file system would survive a power cut.
+    pub(crate) fn sync_file_system(&self) -> Result<(), FileError> {
+        rustix::fs::syncfs(&self.file).map_err(FileError::on("flushing the file system of", &self.path))
+    }
+
+    /// The error of a folder whose file system was flushed by way of another folder, in vain.
+    pub(crate) fn not_flushed(&self, error: &io::Error) -> FileError {
+        let source = error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
+        FileError { operation: "flushing the file system of", path: self.path.clone(), source }
+    }
+
+    /// Which file system the folder is on.
+    pub(crate) fn file_system(&self) -> Result<u64, FileError> {
+        Ok(self.file.metadata().map_err(FileError::on("looking at", &self.path))?.dev())
     }
 
     /// Keeps other writers of this folder out while `self` lives; tells whether that was possible.

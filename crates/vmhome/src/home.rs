@@ -1,8 +1,11 @@
 //! The VM home as a folder that can be opened, and unlocked when its keys are here.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
-use cadenas_keys::{KeyId, KeyRing, KeySafe, ObjectName, ProviderId, UnwrapError, VmId};
+use cadenas_keys::{KeyRing, KeySafe, KeySafeEntry, NeededKey, ObjectName, UnwrapError, VmId};
 
 use crate::{
     descriptor::{self, Descriptor, DiskEntry, Header, HomeError},
@@ -84,8 +87,9 @@ impl VmHome {
 
     /// The keys that the VM needs and `keyring` lacks; none if the VM is not locked.
     #[must_use]
-    pub fn missing_keys(&self, keyring: &KeyRing) -> Vec<(ProviderId, KeyId)> {
-        self.key_safe().keys_used().into_iter().filter(|(provider, key)| !keyring.has(*provider, *key)).collect()
+    pub fn missing_keys(&self, keyring: &KeyRing) -> Vec<NeededKey> {
+        let needed: BTreeSet<_> = self.key_safe().entries().iter().map(KeySafeEntry::needs).collect();
+        needed.into_iter().filter(|needed| !keyring.has(needed.provider, needed.key)).collect()
     }
 
     /// Unwraps every DEK and opens the configuration, which proves the header too.
@@ -129,12 +133,12 @@ impl VmHome {
 #[derive(Debug, thiserror::Error)]
 pub enum UnlockError {
     /// Keys are not here.
-    #[error("VM {name} is locked: {}; restore the provider from its backup", list(.missing))]
+    #[error("VM {name} is locked: {}; {}", list(.missing), way_to_unlock(.missing))]
     Locked {
         /// The VM.
         name: VmName,
         /// What it lacks.
-        missing: Vec<(ProviderId, KeyId)>,
+        missing: Vec<NeededKey>,
     },
     /// A DEK does not unwrap.
     #[error("the descriptor {} does not unlock", .descriptor.display())]
@@ -156,8 +160,16 @@ pub enum UnlockError {
     },
 }
 
-fn list(missing: &[(ProviderId, KeyId)]) -> String {
-    let words: Vec<_> =
-        missing.iter().map(|(provider, key)| format!("key {key} of provider {provider} is missing")).collect();
+fn list(missing: &[NeededKey]) -> String {
+    let words: Vec<_> = missing.iter().map(|needed| format!("{needed} is missing")).collect();
     words.join(", ")
+}
+
+fn way_to_unlock(missing: &[NeededKey]) -> &'static str {
+    match (missing.iter().any(|needed| needed.kms_key.is_some()), missing.iter().all(|needed| needed.kms_key.is_some()))
+    {
+        (false, _) => "restore the provider from its backup",
+        (true, true) => "its key server has to give it",
+        (true, false) => "restore the native provider from its backup; the key server has to give the others",
+    }
 }

@@ -7,7 +7,8 @@
 //! in the [`Journal`]; then everything new is staged beside what is there, flushed and proved by opening it again; then one
 //! rename of the descriptor, which is the **commit**; then what is old is removed. Before the commit the old VM is whole, from
 //! it on the new one. What a crash or an error interrupts, [`repair()`] settles: it reads from the descriptor whether the
-//! commit was reached, undoes or finishes, and can itself be interrupted. [`recrypt()`] replaces only the descriptor.
+//! commit was reached, undoes or finishes, and can itself be interrupted. [`recrypt()`] replaces only the descriptor, [`recrypt_many`] those of many
+//! homes.
 //!
 //! In place there is nothing beside what is there: a journal for each disk, the descriptor that holds the keys to them and
 //! the record are made first, and from the announcement of that on every disk goes to its new form, or back (`rewriting`).
@@ -36,6 +37,7 @@ mod phases;
 mod prepare;
 mod recover;
 mod recrypt;
+mod recrypt_many;
 mod repair;
 mod rewriting;
 mod sealed;
@@ -64,6 +66,7 @@ pub use method::{Made, Method, WhyInPlace};
 pub use names::{FileName, NotAFileName, NotAVmName, VmName};
 pub use recover::{RecoverError, RecoveredFile, Recovery, recover};
 pub use recrypt::{RecryptError, Recrypted, recrypt};
+pub use recrypt_many::{Rewrap, recrypt_many};
 pub use repair::{RepairError, Repaired, repair};
 pub use sealed::{Original, PlainImage, SealError};
 pub use steps::{NoSteps, Step, Steps, UnknownStep};

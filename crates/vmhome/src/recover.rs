@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cadenas_keys::{Backup, DifferentKey, Kdk, KeyId, KeyRing, ObjectName, ProviderId};
+use cadenas_keys::{Backup, DifferentKey, Kdk, KeyRing, NeededKey, ObjectName, ProviderId};
 use cadenas_secret::SecretBytes;
 
 use crate::{
@@ -41,18 +41,16 @@ pub enum RecoverError {
     Home(#[from] HomeError),
     /// The backup is of another provider, or too old.
     #[error(
-        "the backup of provider {provider} does not open VM {name}, which needs key {key} of provider {needed}; take the right \
-         backup, or a later one"
+        "the backup of provider {provider} does not open VM {name}, which needs {needed}; take the right backup, or a later \
+         one"
     )]
     OtherBackup {
         /// The backup's provider.
         provider: ProviderId,
         /// The VM.
         name: String,
-        /// The provider that is needed.
-        needed: ProviderId,
-        /// The key that is needed.
-        key: KeyId,
+        /// What it needs.
+        needed: NeededKey,
     },
     /// The backup has two keys under one ID.
     #[error("the backup contradicts itself")]
@@ -70,13 +68,8 @@ pub enum RecoverError {
 pub fn recover(path: &Path, backup: &Backup, out: &Path) -> Result<Recovery, RecoverError> {
     let home = VmHome::open(path)?;
     let keyring = ring(backup)?;
-    if let Some((needed, key)) = home.missing_keys(&keyring).first().copied() {
-        return Err(RecoverError::OtherBackup {
-            provider: backup.provider,
-            name: home.name().to_string(),
-            needed,
-            key,
-        });
+    if let Some(needed) = home.missing_keys(&keyring).into_iter().next() {
+        return Err(RecoverError::OtherBackup { provider: backup.provider, name: home.name().to_string(), needed });
     }
     make_folder(out)?;
     let passphrases = home.disks().iter().map(|disk| {

@@ -5,11 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
-use cadenas_keys::{KeyId, KeyRing, KeySafe, KeySafeEntry, ProviderId, UnwrapError};
+use cadenas_keys::{KeyId, KeyRing, KeySafe, KeySafeEntry, ProviderId, UnwrapError, VmId};
 
 use crate::{
-    descriptor::{self, HomeError},
-    files::{self, FileError},
+    descriptor::{self, Descriptor, HomeError},
+    files::{self, FileError, Folder},
     home::{UnlockError, VmHome},
     locks::{ClaimError, claim_home},
     steps::{Step, Steps},
@@ -58,28 +58,76 @@ pub fn recrypt(
     key: KeyId,
     steps: &dyn Steps,
 ) -> Result<Recrypted, RecryptError> {
-    let (folder, file) = descriptor::locate(path)?;
-    let claimed = claim_home(&folder)?;
-    let path = folder.join(&file);
-    let old = descriptor::read(&path)?.ok_or_else(|| HomeError::Missing(path.clone()))?;
-    let vm = old.header().vm;
-    let failed = |source| RecryptError::Key { descriptor: path.clone(), source };
-    let rewrap = |entry: &KeySafeEntry| keyring.rewrap(vm, entry, provider, key);
-    let entries: Vec<_> = old.key_safe().entries().iter().map(rewrap).collect::<Result<_, _>>().map_err(failed)?;
-    // Every entry has opened by now. A header that was changed must not come out of this as if it were good.
-    VmHome::in_folder(folder.clone(), file.clone(), old.clone()).configuration(keyring)?;
-    if old.key_safe().keys_used().iter().eq([&(provider, key)]) {
-        // Whoever hears this may remove the old key: an interrupted recrypt's rename must last.
-        claimed.sync()?;
-        return Ok(Recrypted::AlreadySo);
+    let prepared = Prepared::new(path, keyring, provider, key)?;
+    if let Some(bytes) = &prepared.descriptor {
+        files::write_staged(&prepared.staged, bytes)?;
+        steps.reached(Step::RecryptDescriptorStaged);
+        files::rename_over(&prepared.staged, &prepared.path)?;
     }
+    // Whoever hears that it was already so may remove the old key: an interrupted recrypt's rename must last.
+    prepared.claimed.sync()?;
+    Ok(prepared.committed(steps))
+}
+
+/// A VM home, kept from other writers, with the descriptor that it shall have.
+pub(crate) struct Prepared {
+    pub(crate) vm: VmId,
+    pub(crate) claimed: Folder,
+    path: PathBuf,
+    staged: PathBuf,
+    /// `None` if the present one will do.
+    descriptor: Option<Vec<u8>>,
+}
+
+impl Prepared {
+    /// Unwraps and wraps again, in memory.
+    pub(crate) fn new(path: &Path, keyring: &KeyRing, provider: ProviderId, key: KeyId) -> Result<Self, RecryptError> {
+        let (folder, file) = descriptor::locate(path)?;
+        let claimed = claim_home(&folder)?;
+        let path = folder.join(&file);
+        let old = descriptor::read(&path)?.ok_or_else(|| HomeError::Missing(path.clone()))?;
+        let vm = old.header().vm;
+        let failed = |source| RecryptError::Key { descriptor: path.clone(), source };
+        let rewrap = |entry: &KeySafeEntry| keyring.rewrap(vm, entry, provider, key);
+        let entries: Vec<_> = old.key_safe().entries().iter().map(rewrap).collect::<Result<_, _>>().map_err(failed)?;
+        // Every entry has opened by now. A header that was changed must not come out of this as if it were good.
+        VmHome::in_folder(folder.clone(), file.clone(), old.clone()).configuration(keyring)?;
+        let staged = folder.join(file.staged());
+        let already_so = old.key_safe().keys_used().iter().eq([&(provider, key)]);
+        let descriptor = (!already_so).then(|| with_entries(old, entries).to_bytes());
+        Ok(Self { vm, claimed, path, staged, descriptor })
+    }
+
+    /// Writes the new descriptor under its hidden name; it is not flushed.
+    pub(crate) fn stage(&self) -> Result<(), FileError> {
+        self.descriptor.iter().try_for_each(|bytes| files::write_staged_unflushed(&self.staged, bytes))
+    }
+
+    /// Tells that what is staged was flushed, and gives it its name; the folder is not flushed.
+    pub(crate) fn rename(&self, steps: &dyn Steps) -> Result<(), FileError> {
+        if self.descriptor.is_none() {
+            return Ok(());
+        }
+        steps.reached(Step::RecryptDescriptorStaged);
+        files::rename_over(&self.staged, &self.path)
+    }
+
+    /// Removes what was staged and will not be needed. What this cannot remove, the next recrypt replaces.
+    pub(crate) fn discard(&self) {
+        let _ = files::remove(&self.staged);
+    }
+
+    /// The outcome, once the folder is flushed.
+    pub(crate) fn committed(&self, steps: &dyn Steps) -> Recrypted {
+        if self.descriptor.is_none() {
+            return Recrypted::AlreadySo;
+        }
+        steps.reached(Step::RecryptCommitted);
+        Recrypted::Changed
+    }
+}
+
+fn with_entries(old: Descriptor, entries: Vec<KeySafeEntry>) -> Descriptor {
     let key_safe = KeySafe::new(entries).expect("as many objects as before, each once");
-    let new = old.with_key_safe(key_safe).expect("the same objects as before");
-    let staged = folder.join(file.staged());
-    files::write_staged(&staged, &new.to_bytes())?;
-    steps.reached(Step::RecryptDescriptorStaged);
-    files::rename_over(&staged, &path)?;
-    claimed.sync()?;
-    steps.reached(Step::RecryptCommitted);
-    Ok(Recrypted::Changed)
+    old.with_key_safe(key_safe).expect("the same objects as before")
 }

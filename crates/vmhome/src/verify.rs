@@ -3,7 +3,7 @@
 use std::str;
 
 use cadenas_image::{Access, File, SampleReport, inspect, sample};
-use cadenas_keys::{Fingerprint, KeyId, KeyRing, ObjectName, ProviderId};
+use cadenas_keys::{Fingerprint, KeyRing, NeededKey, ObjectName};
 use cadenas_secret::SecretBytes;
 
 use crate::{
@@ -35,10 +35,8 @@ pub struct ObjectVerdict {
     pub object: ObjectName,
     /// Whether what was read of it is encrypted.
     pub encrypted: bool,
-    /// The provider …
-    pub provider: ProviderId,
-    /// … the key …
-    pub key: KeyId,
+    /// The key …
+    pub key: NeededKey,
     /// … and its fingerprint, as the key safe names them.
     pub fingerprint: Fingerprint,
     /// What was read to know it.
@@ -73,8 +71,7 @@ impl VmHome {
     fn verdict(&self, object: ObjectName, seen: Seen) -> ObjectVerdict {
         let entry = self.key_safe().entry(&object).expect("the descriptor was checked to have one for each object");
         ObjectVerdict {
-            provider: entry.provider,
-            key: entry.key,
+            key: entry.needs(),
             fingerprint: entry.fingerprint,
             encrypted: seen.encrypted,
             detail: seen.detail,

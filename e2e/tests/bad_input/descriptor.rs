@@ -72,7 +72,7 @@ fn an_unknown_format_version() {
     let world = two_vms();
     let path = descriptor(&world, "web01");
     let text = fs::read_to_string(&path).expect("a descriptor");
-    fs::write(&path, text.replace("\"cadenas\": 1", "\"cadenas\": 2")).expect("written");
+    fs::write(&path, text.replace("\"cadenas\": 1", "\"cadenas\": 3")).expect("written");
     let words = ["web01.cadenas", "format version 2 is unknown here", "newer Cadenas"];
     unusable(&world, &words);
     world.cadenas.cadenas(&["vm", "unregister", "web01"]);

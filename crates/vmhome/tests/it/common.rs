@@ -11,7 +11,7 @@ use std::{
 };
 
 use cadenas_image::{Access, File, NoProgress, Progress, Target, Tuning, convert, open_source};
-use cadenas_keys::{Kdk, KeyId, KeyRing, ProviderId, VmId};
+use cadenas_keys::{Kdk, KeyId, KeyRing, NeededKey, ProviderId, VmId};
 use cadenas_secret::SecretBytes;
 use cadenas_vmhome::{
     Context, Decrypted, Definition, DefinitionError, DiskFormat, EncryptPlan, Journal, Method, NoSteps, PlainDisk,
@@ -109,6 +109,11 @@ impl Bed {
         let twin = Twin::default();
         twin.define(VmId::random(), XML, true).expect("defined");
         Self { folder, journal, keyring, provider, key, next_key, twin, vm: VmId::random(), guests: Vec::new() }
+    }
+
+    /// What an encrypted VM of this bed needs.
+    pub(crate) fn needed(&self) -> NeededKey {
+        NeededKey { provider: self.provider, key: self.key, kms_key: None }
     }
 
     pub(crate) fn image(&self, name: &str) -> PathBuf {

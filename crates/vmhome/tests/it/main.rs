@@ -5,6 +5,7 @@ mod crash;
 mod cycle;
 mod recover;
 mod recrypt;
+mod recrypt_many;
 mod refusals;
 mod repair;
 mod start;

@@ -84,10 +84,10 @@ fn a_locked_vm_says_what_it_lacks_and_unlocks_when_it_comes() {
     let home = bed.encrypt();
     let empty = KeyRing::new();
     match home.unlock(&empty) {
-        Err(UnlockError::Locked { missing, .. }) => assert_eq!(missing, [(bed.provider, bed.key)]),
+        Err(UnlockError::Locked { missing, .. }) => assert_eq!(missing, [bed.needed()]),
         other => panic!("{other:?}"),
     }
-    assert_eq!(home.missing_keys(&empty), [(bed.provider, bed.key)]);
+    assert_eq!(home.missing_keys(&empty), [bed.needed()]);
     assert!(VmHome::open(&bed.home()).expect("a home").unlock(&bed.keyring).is_ok());
 }
 

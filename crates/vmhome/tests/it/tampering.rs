@@ -63,7 +63,7 @@ fn another_order_or_spacing_or_a_field_more_is_refused() {
 
 #[test]
 fn a_newer_version_is_told_whatever_else_it_holds() {
-    for newer in [r#"{"cadenas": 2}"#, r#"{"new": [], "cadenas": 77, "header": 1}"#] {
+    for newer in [r#"{"cadenas": 3}"#, r#"{"new": [], "cadenas": 77, "header": 1}"#] {
         let error = Descriptor::parse(newer.as_bytes()).expect_err("newer");
         assert!(error.to_string().contains("made by a newer Cadenas"), "{error}");
     }

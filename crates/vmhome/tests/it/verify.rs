@@ -16,7 +16,7 @@ fn a_sound_vm_is_sound_with_and_without_its_keys() {
     let report = home.verify(&bed.keyring, SAMPLES);
     assert!(report.is_sound(), "{report:?}");
     assert_eq!(report.objects.len(), 4);
-    assert!(report.objects.iter().all(|object| object.key == bed.key && object.provider == bed.provider));
+    assert!(report.objects.iter().all(|object| object.key == bed.needed()));
     let locked = home.verify(&KeyRing::new(), SAMPLES);
     assert!(locked.is_sound(), "{locked:?}");
     assert!(locked.objects.iter().all(|object| object.detail.contains("key is not here")));
