@@ -9,9 +9,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::net::UnixStream;
 
 use crate::{
-    API_PREFIX, BackupFile, BackupReport, BackupRequest, Check, ConfirmBackup, CreateProvider, DeleteProvider, Event,
-    EventQuery, Feature, Policy, Problem, Provider, RecryptVm, RegisterVm, RenameProvider, RestoreRequest,
-    RestoreResult, SetFeature, SetPolicy, ShutdownVm, Task, TaskId, TaskQuery, VerifyBackup, Vm,
+    API_PREFIX, BackupFile, BackupReport, BackupRequest, Check, CompromiseReport, ConfirmBackup, CopyPath,
+    CreateProvider, DeleteProvider, Event, EventQuery, Feature, KeyReport, KmsIdentity, KmsServerTest, KnownCopy,
+    Policy, Problem, Provider, RecryptAll, RecryptPlan, RecryptVm, RegisterVm, RenameProvider, RestoreRequest,
+    RestoreResult, SetFeature, SetKmsIdentity, SetKmsServers, SetKmsUser, SetPolicy, SetRotation, SetTemplate,
+    ShownCertificate, ShutdownVm, Task, TaskId, TaskQuery, TrustKms, VerifyBackup, Vm,
 };
 
 /// Answers are JSON and small; an answer beyond this is not ours.
@@ -120,6 +122,51 @@ impl Client {
         self.post("/providers:restore", request).await
     }
 
+    /// `POST /providers/{provider}:set-rotation`
+    pub async fn set_rotation(&self, provider: &str, request: &SetRotation) -> Answer<Provider> {
+        self.post(&format!("/providers/{}:set-rotation", segment(provider)), request).await
+    }
+
+    /// `POST /providers/{provider}:set-servers`
+    pub async fn set_kms_servers(&self, provider: &str, request: &SetKmsServers) -> Answer<Provider> {
+        self.post(&format!("/providers/{}:set-servers", segment(provider)), request).await
+    }
+
+    /// `POST /providers/{provider}:show-certificates`
+    pub async fn show_certificates(&self, provider: &str) -> Answer<Vec<ShownCertificate>> {
+        self.post(&format!("/providers/{}:show-certificates", segment(provider)), &()).await
+    }
+
+    /// `POST /providers/{provider}:trust`
+    pub async fn trust_kms(&self, provider: &str, request: &TrustKms) -> Answer<Provider> {
+        self.post(&format!("/providers/{}:trust", segment(provider)), request).await
+    }
+
+    /// `POST /providers/{provider}:set-identity`
+    pub async fn set_kms_identity(&self, provider: &str, request: &SetKmsIdentity) -> Answer<KmsIdentity> {
+        self.post(&format!("/providers/{}:set-identity", segment(provider)), request).await
+    }
+
+    /// `POST /providers/{provider}:set-user`
+    pub async fn set_kms_user(&self, provider: &str, request: &SetKmsUser) -> Answer<Provider> {
+        self.post(&format!("/providers/{}:set-user", segment(provider)), request).await
+    }
+
+    /// `POST /providers/{provider}:test`
+    pub async fn test_provider(&self, provider: &str) -> Answer<Vec<KmsServerTest>> {
+        self.post(&format!("/providers/{}:test", segment(provider)), &()).await
+    }
+
+    /// `POST /keys/{key}:mark-compromised`
+    pub async fn mark_compromised(&self, key: &str) -> Answer<CompromiseReport> {
+        self.post(&format!("/keys/{}:mark-compromised", segment(key)), &()).await
+    }
+
+    /// `GET /reports/keys`
+    pub async fn key_report(&self) -> Answer<Vec<KeyReport>> {
+        self.get("/reports/keys").await
+    }
+
     /// `GET /policies`
     pub async fn policies(&self) -> Answer<Vec<Policy>> {
         self.get("/policies").await
@@ -155,6 +202,16 @@ impl Client {
         self.vm_task(vm, "recrypt", request).await
     }
 
+    /// `POST /vms:plan-recrypt`
+    pub async fn plan_recrypt(&self, request: &RecryptAll) -> Answer<RecryptPlan> {
+        self.post("/vms:plan-recrypt", request).await
+    }
+
+    /// `POST /vms:recrypt`
+    pub async fn recrypt_all(&self, request: &RecryptAll) -> Answer<Task> {
+        self.post("/vms:recrypt", request).await
+    }
+
     /// `POST /vms/{vm}:start`
     pub async fn start_vm(&self, vm: &str) -> Answer<Task> {
         self.vm_task(vm, "start", &()).await
@@ -188,6 +245,26 @@ impl Client {
     /// `POST /vms/{vm}:unregister`
     pub async fn unregister_vm(&self, vm: &str) -> Answer<Vm> {
         self.post(&format!("/vms/{}:unregister", segment(vm)), &()).await
+    }
+
+    /// `POST /vms/{vm}:set-template`
+    pub async fn set_template(&self, vm: &str, request: SetTemplate) -> Answer<Vm> {
+        self.post(&format!("/vms/{}:set-template", segment(vm)), &request).await
+    }
+
+    /// `GET /copies`
+    pub async fn copies(&self) -> Answer<Vec<KnownCopy>> {
+        self.get("/copies").await
+    }
+
+    /// `POST /copies`
+    pub async fn add_copy(&self, request: &CopyPath) -> Answer<KnownCopy> {
+        self.post("/copies", request).await
+    }
+
+    /// `POST /copies:forget`
+    pub async fn forget_copy(&self, request: &CopyPath) -> Answer<KnownCopy> {
+        self.post("/copies:forget", request).await
     }
 
     /// `GET /tasks`

@@ -7,10 +7,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use cadenas_keys::{Kdk, KeyId, ProviderId, VmId};
+use cadenas_keys::{KeyId, ProviderId, ProviderKey, VmId};
 use tokio::sync::mpsc;
 
-use crate::{Check, DiskFormat, DiskMethod, Problem, TaskProgress, Vm, VmOutcome, Wipe};
+use crate::{Check, DiskFormat, DiskMethod, HomeKeys, Problem, TaskProgress, Vm, VmOutcome, Wipe};
 
 /// A host: it runs VMs, keeps their homes, and holds the keys.
 #[async_trait]
@@ -37,8 +37,15 @@ pub trait Host: Send + Sync {
     /// Does `operation` to a VM; the caller makes sure that there is one at a time for each VM.
     async fn run(&self, vm: VmId, operation: VmOperation, progress: Arc<TaskProgress>) -> Result<VmOutcome, Problem>;
 
+    /// Re-encrypts many VMs at once, a few hundred at most: the same as [`VmOperation::Recrypt`] for each, with fewer flushes. The
+    /// caller makes sure that nothing else is done to them meanwhile.
+    async fn recrypt_many(&self, vms: Vec<RewrapVm>) -> Vec<RewrappedVm>;
+
     /// Adds a VM home to the inventory.
     async fn register(&self, path: PathBuf) -> Result<Vm, Problem>;
+
+    /// Reads which keys a VM home needs, without making it known.
+    async fn look_at_home(&self, path: PathBuf) -> Result<HomeKeys, Problem>;
 
     /// Drops a VM home from the inventory; its files stay.
     async fn unregister(&self, vm: VmId) -> Result<(), Problem>;
@@ -58,7 +65,27 @@ pub struct KeyPush {
     /// Which version.
     pub key: KeyId,
     /// The key itself.
-    pub kdk: Kdk,
+    pub secret: ProviderKey,
+}
+
+/// A VM whose data keys shall be wrapped under another key, one of many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RewrapVm {
+    /// The VM.
+    pub vm: VmId,
+    /// Wrap under this provider's …
+    pub provider: ProviderId,
+    /// … key.
+    pub key: KeyId,
+}
+
+/// What became of a [`RewrapVm`].
+#[derive(Debug)]
+pub struct RewrappedVm {
+    /// The VM.
+    pub vm: VmId,
+    /// Its outcome. After a problem the VM opens with the key that it had.
+    pub result: Result<VmOutcome, Problem>,
 }
 
 /// How an operation rewrites disks.

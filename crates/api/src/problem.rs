@@ -187,6 +187,16 @@ codes! {
     Tampered = "tampered", 409, "The VM was changed from outside";
     /// An interrupted change of the VM waits for something before it can be finished.
     NeedsRepair = "needs-repair", 409, "An interrupted change waits to be finished";
+    /// A key server does not answer, or is not trusted.
+    KmsUnreachable = "kms-unreachable", 503, "The key server cannot be reached";
+    /// A key server answered, and refused.
+    KmsRefused = "kms-refused", 502, "The key server refused";
+    /// The operation is for the other kind of provider.
+    WrongProviderKind = "wrong-provider-kind", 409, "Not for this kind of key provider";
+    /// No key by that ID.
+    NoSuchKey = "no-such-key", 404, "No such key";
+    /// A certificate or a private key is not usable.
+    BadCertificate = "bad-certificate", 400, "Not a usable certificate";
     /// libvirt does not answer.
     HypervisorUnreachable = "hypervisor-unreachable", 503, "libvirt does not answer";
     /// libvirt refused.

@@ -48,10 +48,11 @@ pub struct Task {
     pub id: TaskId,
     /// What is done: `vm.encrypt`.
     pub kind: String,
-    /// The VM it is done to, and which no other task may touch meanwhile.
-    #[schema(value_type = Uuid)]
-    pub vm: VmId,
-    /// That VM's name.
+    /// The VM it is done to, and which no other task may touch meanwhile. A task for many VMs holds each while it works on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Uuid>)]
+    pub vm: Option<VmId>,
+    /// That VM's name, or what is done to many.
     pub vm_name: String,
     /// How it stands.
     pub state: TaskState,
@@ -107,13 +108,27 @@ impl fmt::Display for TaskState {
     }
 }
 
-/// How far a task is, in bytes; zero of zero for a task that moves none.
+/// How far a task is; zero of zero for a task that is done in one step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Progress {
-    /// Bytes done.
+    /// Done.
     pub done: u64,
-    /// Bytes to do.
+    /// To do.
     pub total: u64,
+    /// What is counted.
+    #[serde(default)]
+    pub unit: ProgressUnit,
+}
+
+/// What a task's progress counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProgressUnit {
+    /// Bytes.
+    #[default]
+    Bytes,
+    /// VMs.
+    Vms,
 }
 
 /// Who did or asked for something: a user of this machine, as the socket's peer credentials tell.
@@ -124,6 +139,14 @@ pub struct Actor {
     /// User name, when the machine knows one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+}
+
+impl Actor {
+    /// What the server does by itself, such as a scheduled rotation.
+    #[must_use]
+    pub fn the_server() -> Self {
+        Self { uid: 0, user: Some("cadenas".to_owned()) }
+    }
 }
 
 impl fmt::Display for Actor {
@@ -150,17 +173,24 @@ pub struct TaskProgress {
     done: AtomicU64,
     total: AtomicU64,
     cancelled: AtomicBool,
+    unit: ProgressUnit,
 }
 
 impl TaskProgress {
-    /// `bytes` more will be done.
-    pub fn expect(&self, bytes: u64) {
-        self.total.fetch_add(bytes, Ordering::Relaxed);
+    /// Progress that counts VMs rather than bytes.
+    #[must_use]
+    pub fn of_vms() -> Self {
+        Self { unit: ProgressUnit::Vms, ..Self::default() }
     }
 
-    /// `bytes` more are done.
-    pub fn advance(&self, bytes: u64) {
-        self.done.fetch_add(bytes, Ordering::Relaxed);
+    /// So much more will be done.
+    pub fn expect(&self, more: u64) {
+        self.total.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// So much more is done.
+    pub fn advance(&self, more: u64) {
+        self.done.fetch_add(more, Ordering::Relaxed);
     }
 
     /// Asks the work to stop and undo itself.
@@ -177,6 +207,6 @@ impl TaskProgress {
     /// How far it is now.
     #[must_use]
     pub fn now(&self) -> Progress {
-        Progress { done: self.done.load(Ordering::Relaxed), total: self.total.load(Ordering::Relaxed) }
+        Progress { done: self.done.load(Ordering::Relaxed), total: self.total.load(Ordering::Relaxed), unit: self.unit }
     }
 }

@@ -6,12 +6,12 @@ use std::{
     path::PathBuf,
 };
 
-use cadenas_keys::{Fingerprint, KeyId, ProviderId, VmId};
+use cadenas_keys::{Fingerprint, KeyId, KmsKeyId, NeededKey, ProviderId, VmId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::TaskId;
+use crate::{BulkOutcome, KmsKeyState, RecryptDue, TaskId};
 
 /// A VM in the inventory: a libvirt domain, or a VM home.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -41,6 +41,12 @@ pub struct Vm {
     /// The task that holds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskId>,
+    /// Whether it is a template: it is re-encrypted with the others and does not start.
+    #[serde(default)]
+    pub template: bool,
+    /// The re-encryption that it should have, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<RecryptDue>,
     /// What is wrong with it, when something is: an unreadable descriptor, an interrupted change that waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -74,6 +80,12 @@ pub enum PowerState {
     Unknown,
 }
 
+impl From<NeededKey> for MissingKey {
+    fn from(needed: NeededKey) -> Self {
+        Self { provider: needed.provider, key: needed.key, kms_key: needed.kms_key }
+    }
+}
+
 impl fmt::Display for PowerState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -101,6 +113,17 @@ pub struct ProviderRef {
     /// Tells two keys apart.
     #[schema(value_type = String)]
     pub fingerprint: Fingerprint,
+    /// How the key server of a standard provider names the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub kms_key: Option<KmsKeyId>,
+    /// When the key was made, when this server knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub created: Option<Timestamp>,
+    /// The key's state in its key server, as last seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<KmsKeyState>,
 }
 
 /// A key that a locked VM lacks.
@@ -112,6 +135,10 @@ pub struct MissingKey {
     /// The version of its key.
     #[schema(value_type = Uuid)]
     pub key: KeyId,
+    /// How the key server of a standard provider names the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub kms_key: Option<KmsKeyId>,
 }
 
 /// A VM's disk.
@@ -237,6 +264,14 @@ pub struct ShutdownVm {
     pub timeout: Option<u64>,
 }
 
+/// Makes a VM a template, or a VM again.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetTemplate {
+    /// Whether it is a template from now on.
+    pub template: bool,
+}
+
 /// Adds a VM home to the inventory.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -259,6 +294,9 @@ pub struct VmOutcome {
     /// How long the host took for the core of a shallow re-encryption, in microseconds: read, rewrap, write, flush.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub microseconds: Option<u64>,
+    /// What became of each of many VMs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bulk: Option<BulkOutcome>,
     /// How the disks were rewritten, if they were; the message says why it was in place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<DiskMethod>,

@@ -3,7 +3,10 @@
 use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use cadenas_api::{Check, Host, HostEvent, KeyPush, Problem, ProblemCode, TaskProgress, Vm, VmOperation, VmOutcome};
+use cadenas_api::{
+    Check, HomeKeys, Host, HostEvent, KeyPush, Problem, ProblemCode, RewrapVm, RewrappedVm, TaskProgress, Vm,
+    VmOperation, VmOutcome,
+};
 use cadenas_hypervisor::Hypervisor;
 use cadenas_keys::{KeyRing, ProviderId, VmId};
 use cadenas_vmhome::{Journal, JournalError, Steps};
@@ -14,6 +17,7 @@ use crate::{
     doctor, events,
     events::Events,
     inventory::{Inventory, InventoryError},
+    locate::look_at_home,
     repair::Settled,
 };
 
@@ -87,8 +91,8 @@ impl Host for LocalHost {
     }
 
     async fn give_key(&self, key: KeyPush) -> Result<(), Problem> {
-        let KeyPush { provider, key, kdk } = key;
-        self.0.keys.insert(provider, key, kdk).map(drop).map_err(|error| {
+        let KeyPush { provider, key, secret } = key;
+        self.0.keys.insert(provider, key, secret).map(drop).map_err(|error| {
             Problem::new(ProblemCode::DifferentKey, error.to_string())
                 .next("restore the backup of the provider that this host knows")
         })
@@ -114,6 +118,14 @@ impl Host for LocalHost {
 
     async fn run(&self, vm: VmId, operation: VmOperation, progress: Arc<TaskProgress>) -> Result<VmOutcome, Problem> {
         self.blocking(move |inner| inner.run(vm, operation, &progress)).await
+    }
+
+    async fn recrypt_many(&self, vms: Vec<RewrapVm>) -> Vec<RewrappedVm> {
+        self.blocking(move |inner| inner.recrypt_many(&vms)).await
+    }
+
+    async fn look_at_home(&self, path: std::path::PathBuf) -> Result<HomeKeys, Problem> {
+        self.blocking(move |_| look_at_home(&path)).await
     }
 
     async fn register(&self, path: std::path::PathBuf) -> Result<Vm, Problem> {

@@ -1,14 +1,16 @@
 //! Where a VM is: in libvirt, in a VM home, or in a home that cannot be read.
 
-use cadenas_api::{Problem, ProblemCode, chain};
+use std::path::{Path, PathBuf};
+
+use cadenas_api::{HomeKeys, Problem, ProblemCode, chain};
 use cadenas_hypervisor::{DomainSummary, PowerState};
-use cadenas_keys::VmId;
+use cadenas_keys::{KeySafeEntry, VmId};
 use cadenas_vmhome::{DescriptorError, HomeError, VmHome};
 
 use crate::{
     inventory::Entry,
     local::Inner,
-    problem::{from_hypervisor, from_inventory},
+    problem::{from_home, from_hypervisor, from_inventory},
 };
 
 /// A VM as it was found.
@@ -48,6 +50,14 @@ impl Inner {
         }
     }
 
+    /// Where the home of an encrypted VM is; nothing of it is read.
+    pub(crate) fn home_path(&self, vm: VmId) -> Result<PathBuf, Problem> {
+        match self.inventory.entry(vm).map_err(|error| from_inventory(&error))? {
+            Some(entry) => Ok(entry.home),
+            None => self.home(vm).map(|home| home.descriptor_path()),
+        }
+    }
+
     /// libvirt's view of a VM, if it has one.
     pub(crate) fn domain(&self, vm: VmId) -> Result<Option<DomainSummary>, Problem> {
         self.hypervisor.domain(vm.uuid()).map_err(|error| from_hypervisor(&error))
@@ -69,6 +79,15 @@ pub(crate) fn open(vm: VmId, entry: Entry) -> Located {
         }
         Err(error) => Located::Unreadable(entry, error),
     }
+}
+
+/// Which keys a VM home needs, whether or not it is in the inventory.
+pub(crate) fn look_at_home(path: &Path) -> Result<HomeKeys, Problem> {
+    let home = VmHome::open(path).map_err(|error| from_home(&error))?;
+    let mut keys: Vec<_> = home.key_safe().entries().iter().map(KeySafeEntry::needs).collect();
+    keys.sort();
+    keys.dedup();
+    Ok(HomeKeys { vm: home.vm(), name: home.name().to_string(), keys })
 }
 
 fn no_such_vm(vm: VmId) -> Problem {

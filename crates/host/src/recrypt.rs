@@ -1,13 +1,14 @@
 //! Another key for an encrypted VM: shallow at any power state, deep when it is off.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use cadenas_api::{DiskWork, Problem, TaskProgress, VmOutcome};
+use cadenas_api::{DiskWork, Problem, RewrapVm, RewrappedVm, TaskProgress, VmOutcome};
 use cadenas_keys::{KeyId, ProviderId, VmId};
-use cadenas_vmhome::{Context, Recrypted, deep_recrypt, recrypt};
+use cadenas_vmhome::{Context, Recrypted, Rewrap, deep_recrypt, recrypt, recrypt_many};
 use jiff::Timestamp;
 
 use crate::{
+    claims::Claim,
     encrypt::{method, rewritten, without},
     local::Inner,
     problem::{from_recrypt, from_transition, from_unlock},
@@ -19,20 +20,30 @@ impl Inner {
         let home = self.home(vm)?.descriptor_path();
         let start = Instant::now();
         let done = recrypt(&home, &self.keys, provider, key, &*self.steps).map_err(|error| from_recrypt(&error))?;
-        let microseconds = u64::try_from(start.elapsed().as_micros()).ok();
-        Ok(match done {
-            Recrypted::Changed => VmOutcome {
-                changed: true,
-                message: format!("wrapped under key {key}"),
-                microseconds,
-                ..VmOutcome::default()
-            },
-            Recrypted::AlreadySo => VmOutcome {
-                message: format!("already wrapped under key {key}: nothing changed"),
-                microseconds,
-                ..VmOutcome::default()
-            },
-        })
+        Ok(outcome(done, key, start.elapsed()))
+    }
+
+    /// [`Self::recrypt`] of many VMs. Those that another operation has are refused, the others go on.
+    pub(crate) fn recrypt_many(&self, vms: &[RewrapVm]) -> Vec<RewrappedVm> {
+        let start = Instant::now();
+        let prepared: Vec<_> = vms.iter().map(|vm| self.claimed_home(vm)).collect();
+        let batch: Vec<Rewrap> = prepared.iter().flatten().map(|(_claim, rewrap)| rewrap.clone()).collect();
+        let mut done = recrypt_many(&batch, &self.keys, &*self.steps).into_iter();
+        let took = start.elapsed();
+        let ended = |(vm, prepared): (&RewrapVm, Result<_, Problem>)| {
+            let result = prepared.and_then(|_claimed: (Claim<'_>, Rewrap)| {
+                let done = done.next().expect("one outcome for each home");
+                done.map(|done| outcome(done, vm.key, took)).map_err(|error| from_recrypt(&error))
+            });
+            RewrappedVm { vm: vm.vm, result }
+        };
+        vms.iter().zip(prepared).map(ended).collect()
+    }
+
+    fn claimed_home(&self, vm: &RewrapVm) -> Result<(Claim<'_>, Rewrap), Problem> {
+        let claim = self.claim(vm.vm)?;
+        let home = self.home_path(vm.vm)?;
+        Ok((claim, Rewrap { vm: vm.vm, home, provider: vm.provider, key: vm.key }))
     }
 
     /// New data keys and new volume keys: every byte of the disks is written anew.
@@ -52,4 +63,13 @@ impl Inner {
         let more = format!(" with a new key, wrapped under key {key}{}", without(&made.dropped_bitmaps));
         Ok(rewritten(made.in_place, "every disk was rewritten", &more))
     }
+}
+
+fn outcome(done: Recrypted, key: KeyId, took: Duration) -> VmOutcome {
+    let (changed, message) = match done {
+        Recrypted::Changed => (true, format!("wrapped under key {key}")),
+        Recrypted::AlreadySo => (false, format!("already wrapped under key {key}: nothing changed")),
+    };
+    let microseconds = u64::try_from(took.as_micros()).ok();
+    VmOutcome { changed, message, microseconds, ..VmOutcome::default() }
 }

@@ -1,9 +1,9 @@
 //! Whether a VM really is encrypted: by reading what lies on disk, not by believing the inventory.
 
-use cadenas_api::{ObjectVerdict, Problem, ProviderRef, VmOutcome};
+use cadenas_api::{ObjectVerdict, Problem, VmOutcome};
 use cadenas_keys::VmId;
 
-use crate::local::Inner;
+use crate::{local::Inner, view::provider_ref};
 
 /// Sectors that are read of each disk.
 const SAMPLES: usize = 256;
@@ -25,7 +25,7 @@ impl Inner {
 }
 
 fn shown(verdict: cadenas_vmhome::ObjectVerdict) -> ObjectVerdict {
-    let key = ProviderRef { id: verdict.provider, name: None, key: verdict.key, fingerprint: verdict.fingerprint };
+    let key = provider_ref(verdict.key, verdict.fingerprint);
     ObjectVerdict {
         object: verdict.object.to_string(),
         encrypted: verdict.encrypted,

@@ -7,7 +7,7 @@ use cadenas_api::{
 };
 use cadenas_hypervisor::{DeviceKind, DiskDevice, DiskSource, DomainSummary, DomainXml, PowerState};
 use cadenas_image::{Access, File, ImageInfo, inspect};
-use cadenas_keys::{KeyId, KeySafe, ProviderId, VmId};
+use cadenas_keys::{Fingerprint, KeyId, KeySafe, NeededKey, ProviderId, VmId};
 use cadenas_vmhome::{DiskEntry, VmHome};
 
 use crate::{
@@ -59,8 +59,8 @@ impl Inner {
             vm.problem = Some(interrupted(&record, &self.keys).detail);
             let lacks = |(provider, key): &&(ProviderId, KeyId)| !self.keys.has(*provider, *key);
             let missing =
-                record.keys().iter().filter(lacks).map(|(provider, key)| MissingKey { provider: *provider, key: *key });
-            vm.missing_keys.extend(missing);
+                |(provider, key): &(ProviderId, KeyId)| MissingKey { provider: *provider, key: *key, kms_key: None };
+            vm.missing_keys.extend(record.keys().iter().filter(lacks).map(missing));
             // Half rewritten: it is neither plain nor anybody's to open without that key.
             if !vm.missing_keys.is_empty() {
                 vm.padlock = Padlock::Locked;
@@ -88,8 +88,10 @@ impl Inner {
             providers: providers(home.key_safe()),
             home: Some(home.path().to_owned()),
             disks,
-            missing_keys: missing.into_iter().map(|(provider, key)| MissingKey { provider, key }).collect(),
+            missing_keys: missing.into_iter().map(MissingKey::from).collect(),
             task: None,
+            template: false,
+            due: None,
             problem,
         }
     }
@@ -108,6 +110,8 @@ impl Inner {
             disks: disks.collect(),
             missing_keys: Vec::new(),
             task: None,
+            template: false,
+            due: None,
             problem: None,
         }
     }
@@ -115,9 +119,14 @@ impl Inner {
 
 /// The keys that a key safe needs, each with its fingerprint.
 pub(crate) fn providers(key_safe: &KeySafe) -> Vec<ProviderRef> {
-    let keys: BTreeSet<_> =
-        key_safe.entries().iter().map(|entry| (entry.provider, entry.key, entry.fingerprint)).collect();
-    keys.into_iter().map(|(id, key, fingerprint)| ProviderRef { id, name: None, key, fingerprint }).collect()
+    let keys: BTreeSet<_> = key_safe.entries().iter().map(|entry| (entry.needs(), entry.fingerprint)).collect();
+    keys.into_iter().map(|(needed, fingerprint)| provider_ref(needed, fingerprint)).collect()
+}
+
+/// A key as the host knows it; the server knows its age and its provider's name.
+pub(crate) fn provider_ref(needed: NeededKey, fingerprint: Fingerprint) -> ProviderRef {
+    let NeededKey { provider: id, key, kms_key } = needed;
+    ProviderRef { id, name: None, key, fingerprint, kms_key, created: None, state: None }
 }
 
 fn show_unreadable(entry: &Entry, problem: String) -> Vm {
@@ -132,6 +141,8 @@ fn show_unreadable(entry: &Entry, problem: String) -> Vm {
         disks: Vec::new(),
         missing_keys: Vec::new(),
         task: None,
+        template: false,
+        due: None,
         problem: Some(problem),
     }
 }

@@ -11,6 +11,12 @@ use crate::{Entry, Key, Range, Revision, Store, StoreError, Txn};
 pub trait Record: Serialize + DeserializeOwned {
     /// The number of the type's form; the next one when an older program could not read the value any more.
     const VERSION: u32;
+
+    /// Reads a value in an earlier form; `None` if this type never had that form.
+    fn from_earlier(version: u32, value: serde_json::Value) -> Option<serde_json::Result<Self>> {
+        let _ = (version, value);
+        None
+    }
 }
 
 /// A value as it was read, with what is needed to replace it by compare-and-set.
@@ -96,10 +102,21 @@ fn decode<T: Record>(entry: &Entry) -> Result<T, StoreError> {
     let broken = |source| StoreError::BrokenValue { key: entry.key.clone(), source };
     let Version { version: found } = serde_json::from_slice(&entry.value).map_err(broken)?;
     if found != T::VERSION {
-        return Err(StoreError::UnknownVersion { key: entry.key.clone(), found, known: T::VERSION });
+        return decode_earlier(entry, found);
     }
     let read: Read<T> = serde_json::from_slice(&entry.value).map_err(broken)?;
     Ok(read.value)
+}
+
+fn decode_earlier<T: Record>(entry: &Entry, found: u32) -> Result<T, StoreError> {
+    let broken = |source| StoreError::BrokenValue { key: entry.key.clone(), source };
+    // Of a later form nothing but its version is known.
+    let value =
+        serde_json::from_slice(&entry.value).map(|read: Read<serde_json::Value>| read.value).unwrap_or_default();
+    match T::from_earlier(found, value) {
+        Some(value) => value.map_err(broken),
+        None => Err(StoreError::UnknownVersion { key: entry.key.clone(), found, known: T::VERSION }),
+    }
 }
 
 #[cfg(test)]
@@ -116,6 +133,10 @@ mod tests {
 
     impl Record for Provider {
         const VERSION: u32 = 3;
+
+        fn from_earlier(version: u32, value: serde_json::Value) -> Option<serde_json::Result<Self>> {
+            (version == 2).then(|| serde_json::from_value(value).map(|name| Self { name, default: false }))
+        }
     }
 
     fn key() -> Key {
@@ -162,6 +183,14 @@ mod tests {
         let refused = read(r#"{"version":4,"sealed":"…"}"#).expect_err("it is not known");
         assert!(matches!(refused, StoreError::UnknownVersion { found: 4, known: 3, .. }), "{refused:?}");
         assert!(refused.to_string().contains("provider/1"));
+    }
+
+    #[test]
+    fn an_earlier_form_is_read_where_the_type_knows_it() {
+        let read_earlier = read(r#"{"version":2,"value":"x"}"#).expect("it reads");
+        assert_eq!(read_earlier.value, Provider { name: "x".to_owned(), default: false });
+        assert!(matches!(read(r#"{"version":2,"value":7}"#), Err(StoreError::BrokenValue { .. })));
+        assert!(matches!(read(r#"{"version":1,"value":"x"}"#), Err(StoreError::UnknownVersion { found: 1, .. })));
     }
 
     #[test]

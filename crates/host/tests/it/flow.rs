@@ -90,7 +90,7 @@ async fn a_vm_is_locked_without_its_key_and_unlocks_by_itself_when_it_comes() {
     let kdk = cadenas_keys::Kdk::generate();
     let bytes = kdk.expose().expose().to_vec();
     let key = KeyId::random();
-    let push = |kdk| cadenas_api::KeyPush { provider: scene.provider, key, kdk };
+    let push = |kdk: cadenas_keys::Kdk| cadenas_api::KeyPush { provider: scene.provider, key, secret: kdk.into() };
     scene.host.give_key(push(kdk)).await.expect("given");
     let encrypt = match scene.encryption() {
         VmOperation::Encrypt { policy, provider, disks, home, format, work, wipe, .. } => {

@@ -32,7 +32,7 @@ impl Scene {
 
     pub(crate) async fn give_key(&self, key: KeyId) {
         let kdk = Kdk::generate();
-        self.host.give_key(KeyPush { provider: self.provider, key, kdk }).await.expect("given");
+        self.host.give_key(KeyPush { provider: self.provider, key, secret: kdk.into() }).await.expect("given");
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
