@@ -6,7 +6,7 @@ use cadenas_api::{Host, Problem, ProblemCode, chain};
 use cadenas_store::{Store, StoreError};
 use tokio::sync::{RwLock, watch};
 
-use crate::{events::EventLog, providers::Pushes, repair::Repairs, seal::Seal, tasks::Tasks};
+use crate::{events::EventLog, kms::Clusters, providers::Pushes, repair::Repairs, seal::Seal, tasks::Tasks};
 
 /// The longest that a request waits for a task or an event.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_mins(1);
@@ -19,6 +19,7 @@ pub(crate) struct Core {
     pub(crate) events: EventLog,
     pub(crate) tasks: Tasks,
     pub(crate) pushes: Pushes,
+    pub(crate) clusters: Clusters,
     pub(crate) repairs: Repairs,
     /// Read while a task or the host is given a provider's key, written while a provider is removed: no task begins to use
     /// a provider between the look at its users and its removal, and no key reaches the host after the host forgot it.
@@ -36,6 +37,7 @@ impl Core {
             events: EventLog::default(),
             tasks: Tasks::default(),
             pushes: Pushes::default(),
+            clusters: Clusters::default(),
             repairs: Repairs::default(),
             provider_use: RwLock::new(()),
             stopping: watch::Sender::new(false),

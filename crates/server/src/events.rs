@@ -38,6 +38,19 @@ impl Draft {
         self
     }
 
+    /// By somebody, or by the server itself.
+    pub(crate) fn by_if(self, actor: Option<&Actor>) -> Self {
+        match actor {
+            Some(actor) => self.by(actor),
+            None => self,
+        }
+    }
+
+    /// About one VM, or about many.
+    pub(crate) fn vm_if(self, vm: Option<VmId>) -> Self {
+        Self { vm, ..self }
+    }
+
     pub(crate) fn provider(mut self, provider: ProviderId) -> Self {
         self.provider = Some(provider);
         self

@@ -1,27 +1,36 @@
 //! The server's role: key providers, storage policies, the inventory, tasks and events, served as REST on a Unix socket.
 //!
 //! The server keeps its state in one data folder and reaches VMs and disks only through [`cadenas_api::Host`]. It holds no
-//! key open: a KDK is unsealed to be given to a host, to be written into a backup, and for nothing else.
+//! key open: a KDK is unsealed to be given to a host, to be written into a backup, and for nothing else; a KEK of a key server
+//! is passed on to the host.
 //!
 //! Where things are: `core` is what every operation works on; `catalog` reads and changes the providers by compare-and-set;
 //! `providers` has their rules as functions without I/O and the operations around them; `tasks` and `events` are what
-//! lasts; `http` is the REST face; `start` puts it all together.
+//! lasts; `http` is the REST face; `start` puts it all together. `kms` is what standard providers are about; `bulk` re-encrypts
+//! many VMs, which `rotation` has it do by itself; `exposure` and `report` tell which keys are old or known to others.
 
+mod bulk;
 mod catalog;
+mod copies;
 mod core;
 mod data_folder;
 mod doctor;
 mod events;
+mod exposure;
 mod features;
 mod http;
+mod kms;
 mod policies;
 mod providers;
 mod repair;
+mod report;
+mod rotation;
 mod seal;
 mod settle;
 mod socket;
 mod start;
 mod tasks;
+mod templates;
 mod text;
 mod vms;
 

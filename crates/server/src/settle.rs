@@ -25,12 +25,13 @@ pub(crate) async fn settle(core: &Core, repaired: &[HostEvent]) -> Result<(), Pr
 
 /// The task, failed, with what became of its VM.
 fn interrupted(task: &Task, repaired: &[HostEvent], now: Timestamp) -> (Task, Draft) {
-    let about_vm = |event: &&HostEvent| event.vm == Some(task.vm) && Aftermath::of(event.kind).is_some();
+    let about_vm =
+        |event: &&HostEvent| event.vm.is_some() && event.vm == task.vm && Aftermath::of(event.kind).is_some();
     let told = repaired.iter().rfind(about_vm).and_then(|event| Aftermath::of(event.kind).zip(Some(event)));
     let aftermath = told.map_or(Aftermath::Untouched, |(aftermath, _)| aftermath);
     let problem = aftermath.problem(task, told.map(|(_, event)| event.message.as_str()));
     let draft = Draft::new(format!("{}-interrupted", task.kind), problem.detail.clone());
-    let draft = draft.vm(task.vm).task(task.id).by(&task.by);
+    let draft = draft.vm_if(task.vm).task(task.id).by(&task.by);
     let ended = Task { state: TaskState::Failed, finished: Some(now), problem: Some(problem), ..task.clone() };
     (ended, draft)
 }
@@ -67,7 +68,8 @@ impl Aftermath {
             }
         };
         let message = message.map(|message| format!(" ({message})")).unwrap_or_default();
-        let detail = format!("the server ended while {} of VM {} ran; {became}{message}", task.kind, task.vm_name);
+        let of = if task.vm.is_some() { format!("VM {}", task.vm_name) } else { task.vm_name.clone() };
+        let detail = format!("the server ended while {} of {of} ran; {became}{message}", task.kind);
         Problem::new(ProblemCode::Interrupted, detail).next(next)
     }
 }
@@ -88,14 +90,14 @@ mod tests {
     fn an_interrupted_task_says_what_the_repair_found() {
         let task = running();
         let event = |kind, vm| HostEvent { kind, vm: Some(vm), message: "said the host".to_owned() };
-        let other = event("vm.rolled-back", VmId::random());
+        let (vm, other) = (task.vm.expect("one VM"), event("vm.rolled-back", VmId::random()));
         for (kind, said) in [
             ("vm.rolled-back", "rolled back (said the host)"),
             ("vm.rolled-forward", "completed at the next start (said the host)"),
             ("vm.needs-repair", "waits to be repaired (said the host)"),
             ("vm.stopped", "nothing was left to repair"),
         ] {
-            let (ended, draft) = interrupted(&task, &[event(kind, task.vm), other.clone()], Timestamp::now());
+            let (ended, draft) = interrupted(&task, &[event(kind, vm), other.clone()], Timestamp::now());
             let problem = ended.problem.expect("a reason");
             assert_eq!((ended.state, problem.code), (TaskState::Failed, ProblemCode::Interrupted));
             assert!(problem.detail.contains(said), "{}", problem.detail);
@@ -107,7 +109,7 @@ mod tests {
         Task {
             id: TaskId::now(),
             kind: "vm.encrypt".to_owned(),
-            vm: VmId::random(),
+            vm: Some(VmId::random()),
             vm_name: "web01".to_owned(),
             state: TaskState::Running,
             progress: Progress::default(),

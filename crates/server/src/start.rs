@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use crate::{
     core::{Core, off_thread, to_its_end},
     data_folder::{DataFolder, DataFolderError},
-    http, providers, repair,
+    http, kms, providers, repair, rotation,
     seal::{RootSealError, SealChoice, open_root},
     settle,
     socket::{Socket, SocketError, SocketFile},
@@ -156,6 +156,9 @@ fn serve(core: Arc<Core>, folder: DataFolder, socket: Socket, listening: JoinHan
     let (listener, file) = socket.into_parts();
     let serving = tokio::spawn(http::serve(Arc::clone(&core), folder.path().to_owned(), listener));
     let repairing = tokio::spawn(repair::keep_repairing(Arc::clone(&core)));
+    let watching = tokio::spawn(kms::keep_watching(Arc::clone(&core)));
+    let rotating = tokio::spawn(rotation::keep_rotating(Arc::clone(&core)));
+    let helpers = vec![listening, repairing, watching, rotating];
     tracing::info!(socket = %path.display(), data = %folder.path().display(), host = core.host.name(), "the server listens");
-    Running { core, serving, helpers: vec![listening, repairing], path, _file: file, _folder: folder }
+    Running { core, serving, helpers, path, _file: file, _folder: folder }
 }

@@ -7,13 +7,16 @@ use cadenas_api::{
     ShutdownVm, Vm, VmOperation, VmOutcome,
 };
 use cadenas_keys::{KeyId, ProviderId, VmId};
+use cadenas_store::Txn;
 
 use crate::{
     core::Core,
     events::Draft,
-    policies,
-    providers::{self, Catalog},
+    exposure, kms, policies,
+    providers::{self, Catalog, KindRecord, ProviderRecord},
+    report::Known,
     tasks::{self, Live},
+    templates,
     text::quoted,
 };
 
@@ -24,11 +27,9 @@ const LONGEST_SHUTDOWN: u64 = 24 * 60 * 60;
 
 /// Every VM, by name.
 pub(crate) async fn list(core: &Core) -> Result<Vec<Vm>, Problem> {
-    let catalog = core.catalog().await?;
+    let known = Known::load(core).await?;
     let mut vms = core.host.vms().await?;
-    for vm in &mut vms {
-        complete(core, &catalog, vm);
-    }
+    vms.iter_mut().for_each(|vm| known.complete(core, vm));
     vms.sort_by(|one, other| (&one.name, one.id).cmp(&(&other.name, other.id)));
     Ok(vms)
 }
@@ -36,7 +37,7 @@ pub(crate) async fn list(core: &Core) -> Result<Vec<Vm>, Problem> {
 /// One VM, by ID or name.
 pub(crate) async fn show(core: &Core, vm: &str) -> Result<Vm, Problem> {
     let mut found = find(core, vm).await?;
-    complete(core, &core.catalog().await?, &mut found);
+    Known::load(core).await?.complete(core, &mut found);
     Ok(found)
 }
 
@@ -50,14 +51,15 @@ pub(crate) async fn set_policy(
     let policy = policies::find(&request.policy)?;
     let vm = find(core, vm).await?;
     if !policy.encrypts {
-        return tasks::start(core, &vm, decrypt(&request)?, None, by).await;
+        fetch_missing(core, &vm).await?;
+        return tasks::start(core, &vm, decrypt(&request)?, None, Txn::new(), by).await;
     }
     let _provider_stays = core.provider_use.read().await;
-    let (provider, key) = usable_key(core, request.provider.as_deref()).await?;
+    let (provider, key) = wrapping_key(core, request.provider.as_deref(), &vm, true).await?;
     let SetPolicy { disks, home, format, method, jobs, rate_limit, wipe, .. } = request;
     let (work, wipe) = (DiskWork { method, jobs, rate_limit }, wipe.unwrap_or_default());
     let operation = VmOperation::Encrypt { policy: policy.name, provider, key, disks, home, format, work, wipe };
-    tasks::start(core, &vm, operation, Some(provider), by).await
+    tasks::start(core, &vm, operation, Some(provider), Txn::new(), by).await
 }
 
 /// Re-encrypts a VM with the provider that is named, or the default one.
@@ -69,11 +71,16 @@ pub(crate) async fn recrypt(core: &Arc<Core>, vm: &str, request: &RecryptVm, by:
         return Err(Problem::new(ProblemCode::BadRequest, detail).next("Leave them out, or ask for a deep recrypt."));
     }
     let vm = find(core, vm).await?;
+    fetch_missing(core, &vm).await?;
     let _provider_stays = core.provider_use.read().await;
-    let (provider, key) = usable_key(core, request.provider.as_deref()).await?;
-    let operation =
-        if deep { VmOperation::DeepRecrypt { provider, key, work } } else { VmOperation::Recrypt { provider, key } };
-    tasks::start(core, &vm, operation, Some(provider), by).await
+    let (provider, key) = wrapping_key(core, request.provider.as_deref(), &vm, deep).await?;
+    if deep {
+        let operation = VmOperation::DeepRecrypt { provider, key, work };
+        return tasks::start(core, &vm, operation, Some(provider), Txn::new(), by).await;
+    }
+    let moves = vm.providers.iter().any(|used| (used.id, used.key) != (provider, key));
+    let txn = if moves { exposure::with_note(core, Txn::new(), &vm).await? } else { Txn::new() };
+    tasks::start(core, &vm, VmOperation::Recrypt { provider, key }, Some(provider), txn, by).await
 }
 
 /// Asks a guest to shut down.
@@ -99,7 +106,34 @@ pub(crate) async fn operate(
     by: &Actor,
 ) -> Result<Arc<Live>, Problem> {
     let vm = find(core, vm).await?;
-    tasks::start(core, &vm, operation, None, by).await
+    match operation {
+        VmOperation::Start => {
+            templates::refuse_to_start(core, &vm).await?;
+            fetch_missing(core, &vm).await?;
+        }
+        VmOperation::Unlock => fetch_missing(core, &vm).await?,
+        _ => {}
+    }
+    tasks::start(core, &vm, operation, None, Txn::new(), by).await
+}
+
+/// Fetches what a locked VM lacks of key servers. What else it lacks, the operation itself tells.
+async fn fetch_missing(core: &Arc<Core>, vm: &Vm) -> Result<(), Problem> {
+    if vm.missing_keys.is_empty() {
+        return Ok(());
+    }
+    kms::unlock(core, &core.catalog().await?, vm).await.map(drop).map_err(|problem| {
+        let detail = format!("VM {} is locked: {}", vm.name, problem.detail);
+        Problem { detail, ..problem }
+    })
+}
+
+/// Makes a VM a template, or a VM again.
+pub(crate) async fn set_template(core: &Core, vm: &str, template: bool, by: &Actor) -> Result<Vm, Problem> {
+    let vm = find(core, vm).await?;
+    let _held = core.tasks.hold_for_request(&vm)?;
+    templates::set(core, &vm, template, by).await?;
+    show(core, &vm.id.to_string()).await
 }
 
 /// Adds a VM home to the inventory.
@@ -146,14 +180,6 @@ fn ambiguous<'a>(name: &str, vms: impl Iterator<Item = &'a Vm>) -> Problem {
     Problem::new(ProblemCode::AmbiguousVm, detail).next("Name the VM by its ID.")
 }
 
-/// Fills in what the host does not know.
-fn complete(core: &Core, catalog: &Catalog, vm: &mut Vm) {
-    for used in &mut vm.providers {
-        used.name = catalog.name_of(used.id).map(ToString::to_string);
-    }
-    vm.task = core.tasks.of(vm.id);
-}
-
 /// What a verification found, with the names of the providers, which the host does not know.
 pub(crate) async fn with_provider_names(core: &Core, mut outcome: VmOutcome) -> VmOutcome {
     let keys = outcome.objects.iter_mut().filter_map(|object| object.key.as_mut());
@@ -181,30 +207,50 @@ fn decrypt(request: &SetPolicy) -> Result<VmOperation, Problem> {
     Err(Problem::new(ProblemCode::BadRequest, detail).next("Leave them out."))
 }
 
-/// The current key of the named or the default provider, if that provider can encrypt.
-async fn usable_key(core: &Arc<Core>, provider: Option<&str>) -> Result<(ProviderId, KeyId), Problem> {
-    let catalog = core.catalog().await?;
+/// The key that `vm` is to be wrapped under: the current one of a native provider, or `vm`'s own of a standard one. With
+/// `fresh` a standard provider makes a new one in any case.
+async fn wrapping_key(
+    core: &Arc<Core>,
+    provider: Option<&str>,
+    vm: &Vm,
+    fresh: bool,
+) -> Result<(ProviderId, KeyId), Problem> {
+    let record = wrapping_provider(core, &core.catalog().await?, provider)?;
+    let key = match &record.kind {
+        KindRecord::Native(native) => native.current().expect("an active provider has a current key").id,
+        KindRecord::Standard(_) => kms::wrapping(core, &record, vm, fresh).await?,
+    };
+    Ok((record.id, key))
+}
+
+/// The named or the default provider, if it can encrypt.
+pub(crate) fn wrapping_provider(
+    core: &Core,
+    catalog: &Catalog,
+    provider: Option<&str>,
+) -> Result<ProviderRecord, Problem> {
     let record = match (provider, catalog.default) {
         (Some(named), _) => catalog.find(named)?,
         (None, Some(default)) => catalog.find(&default.to_string())?,
-        (None, None) => return Err(no_default(&catalog)),
+        (None, None) => return Err(no_default(catalog)),
     };
-    match providers::state_now(core, record) {
-        (ProviderState::Active, _) => {}
-        (ProviderState::NotBackedUp, _) => {
-            let detail = format!("key provider {} is in no backup, so it encrypts nothing", record.name);
-            return Err(Problem::new(ProblemCode::ProviderNotBackedUp, detail)
-                .next(format!("Run `cadenas provider backup {} --out FILE.p12`.", record.name)));
-        }
-        (_, reason) => {
-            let reason = reason.unwrap_or_default();
-            let detail = format!("key provider {} cannot encrypt now: {reason}", record.name);
-            return Err(Problem::new(ProblemCode::ProviderNotUsable, detail)
-                .next(format!("See `cadenas provider show {}`.", record.name)));
-        }
+    let (state, reason) = providers::state_now(core, record);
+    let wraps = match record.kind {
+        // Whether the key servers answer shows when they are asked.
+        KindRecord::Standard(_) => state != ProviderState::NotTrusted,
+        KindRecord::Native(_) => state == ProviderState::Active,
+    };
+    if wraps { Ok(record.clone()) } else { Err(not_usable(record, state, reason)) }
+}
+
+fn not_usable(record: &ProviderRecord, state: ProviderState, reason: Option<String>) -> Problem {
+    if state == ProviderState::NotBackedUp {
+        let detail = format!("key provider {} is in no backup, so it encrypts nothing", record.name);
+        return Problem::new(ProblemCode::ProviderNotBackedUp, detail)
+            .next(format!("Run `cadenas provider backup {} --out FILE.p12`.", record.name));
     }
-    let current = record.current().expect("an active provider has a current key");
-    Ok((record.id, current.id))
+    let detail = format!("key provider {} cannot encrypt now: {}", record.name, reason.unwrap_or_default());
+    Problem::new(ProblemCode::ProviderNotUsable, detail).next(format!("See `cadenas provider show {}`.", record.name))
 }
 
 fn no_default(catalog: &Catalog) -> Problem {

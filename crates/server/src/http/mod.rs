@@ -1,6 +1,8 @@
 //! The REST face: from HTTP to operations and back, errors as problem details.
 
 mod extract;
+mod keys;
+mod kms;
 mod openapi;
 mod peer;
 mod problems;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{Json, extract::State, http::StatusCode};
 use cadenas_api::{
     BackupFile, BackupReport, BackupRequest, ConfirmBackup, CreateProvider, DeleteProvider, Provider, RenameProvider,
-    RestoreRequest, RestoreResult, VerifyBackup,
+    RestoreRequest, RestoreResult, SetRotation, VerifyBackup,
 };
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     core::{Core, to_its_end},
-    providers,
+    providers, rotation,
 };
 
 type Answer<T> = Result<Json<T>, Refusal>;
@@ -32,7 +32,8 @@ pub(super) async fn show_provider(State(core): State<Arc<Core>>, Named(provider)
     Ok(Json(providers::show(&core, &provider).await?))
 }
 
-/// Makes a native key provider. It encrypts nothing until it is backed up. The very first one becomes the default.
+/// Makes a key provider. A native one encrypts nothing until it is backed up, a standard one until its key servers are trusted.
+/// The very first one becomes the default.
 #[utoipa::path(post, path = "/providers", tag = "providers", request_body = CreateProvider,
     responses((status = 201, body = Provider), Refusal))]
 pub(super) async fn create_provider(
@@ -79,7 +80,8 @@ pub(super) async fn set_default_provider(
     Ok(Json(to_its_end(async move { providers::set_default(&core, &provider, &by).await }).await?))
 }
 
-/// Makes a new version of a provider's key. The old one goes on encrypting until the new one is backed up.
+/// Makes new keys. Of a native provider a new version, which encrypts once it is backed up; of a standard one a new key for each
+/// VM. The VMs move to them in the background.
 #[utoipa::path(post, path = "/verb/rotate/providers/{provider}", tag = "providers",
     params(("provider" = String, Path, description = "Name or ID")), responses((status = 200, body = Provider), Refusal))]
 pub(super) async fn rotate_provider(
@@ -87,7 +89,20 @@ pub(super) async fn rotate_provider(
     By(by): By,
     Named(provider): Named,
 ) -> Answer<Provider> {
-    Ok(Json(to_its_end(async move { providers::rotate(&core, &provider, &by).await }).await?))
+    Ok(Json(to_its_end(async move { rotation::rotate(&core, &provider, Some(&by)).await }).await?))
+}
+
+/// Sets or ends a schedule of rotations.
+#[utoipa::path(post, path = "/verb/set-rotation/providers/{provider}", tag = "providers",
+    params(("provider" = String, Path, description = "Name or ID")), request_body = SetRotation,
+    responses((status = 200, body = Provider), Refusal))]
+pub(super) async fn set_rotation(
+    State(core): State<Arc<Core>>,
+    By(by): By,
+    Named(provider): Named,
+    Body(request): Body<SetRotation>,
+) -> Answer<Provider> {
+    Ok(Json(to_its_end(async move { rotation::set(&core, &provider, request.every_days, &by).await }).await?))
 }
 
 /// Makes a backup file of every version of a provider's key. Keep it, read it back, and confirm it.

@@ -15,7 +15,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     extract::LARGEST_BODY,
-    openapi,
+    keys, kms, openapi,
     peer::{self, Served},
     problems, providers, system, verbs, vms,
 };
@@ -44,6 +44,8 @@ pub(super) fn api() -> OpenApiRouter<Arc<Core>> {
     let things = OpenApiRouter::new()
         .routes(routes!(providers::list_providers, providers::create_provider))
         .routes(routes!(providers::show_provider, providers::rename_provider, providers::delete_provider))
+        .routes(routes!(keys::key_report))
+        .routes(routes!(keys::list_copies, keys::add_copy))
         .routes(routes!(system::list_policies))
         .routes(routes!(system::list_features))
         .routes(routes!(system::set_feature))
@@ -60,12 +62,24 @@ fn actions() -> OpenApiRouter<Arc<Core>> {
     OpenApiRouter::new()
         .routes(routes!(providers::set_default_provider))
         .routes(routes!(providers::rotate_provider))
+        .routes(routes!(providers::set_rotation))
+        .routes(routes!(kms::set_kms_servers))
+        .routes(routes!(kms::show_certificates))
+        .routes(routes!(kms::trust_kms))
+        .routes(routes!(kms::set_kms_identity))
+        .routes(routes!(kms::set_kms_user))
+        .routes(routes!(kms::test_provider))
+        .routes(routes!(keys::mark_compromised))
+        .routes(routes!(keys::forget_copy))
         .routes(routes!(providers::backup_provider))
         .routes(routes!(providers::confirm_backup))
         .routes(routes!(providers::verify_backup))
         .routes(routes!(providers::restore_provider))
         .routes(routes!(vms::set_policy))
         .routes(routes!(vms::recrypt_vm))
+        .routes(routes!(vms::plan_recrypt))
+        .routes(routes!(vms::recrypt_all))
+        .routes(routes!(vms::set_template))
         .routes(routes!(vms::start_vm))
         .routes(routes!(vms::shutdown_vm))
         .routes(routes!(vms::kill_vm))

@@ -3,13 +3,16 @@
 use std::{future::Future, sync::Arc};
 
 use axum::{Json, extract::State, http::StatusCode};
-use cadenas_api::{Problem, RecryptVm, RegisterVm, SetPolicy, ShutdownVm, Task, Vm, VmOperation};
+use cadenas_api::{
+    Problem, RecryptAll, RecryptPlan, RecryptVm, RegisterVm, SetPolicy, SetTemplate, ShutdownVm, Task, Vm, VmOperation,
+};
 
 use super::{
     extract::{Body, By, Named, OptionalBody, Patience},
     problems::Refusal,
 };
 use crate::{
+    bulk,
     core::{Core, to_its_end},
     tasks::Live,
     vms,
@@ -44,6 +47,41 @@ pub(super) async fn set_policy(
 ) -> TaskAnswer {
     let begun = Arc::clone(&core);
     begin(core, patience, async move { vms::set_policy(&begun, &vm, request, &by).await }).await
+}
+
+/// Tells which VMs a re-encryption of all would be about, and which of them cannot be done. Changes nothing.
+#[utoipa::path(post, path = "/verb/plan-recrypt/vms", tag = "vms", request_body = RecryptAll,
+    responses((status = 200, body = RecryptPlan), Refusal))]
+pub(super) async fn plan_recrypt(
+    State(core): State<Arc<Core>>,
+    OptionalBody(request): OptionalBody<RecryptAll>,
+) -> Answer<RecryptPlan> {
+    Ok(Json(bulk::plan(&core, &request).await?.view()))
+}
+
+/// Re-encrypts every VM under one provider, or under any, with another: new wrappings, at any power state. One task for all.
+#[utoipa::path(post, path = "/verb/recrypt/vms", tag = "vms", request_body = RecryptAll,
+    responses((status = 200, description = "The task has ended", body = Task), (status = 202, description = "The task runs", body = Task), Refusal))]
+pub(super) async fn recrypt_all(
+    State(core): State<Arc<Core>>,
+    By(by): By,
+    patience: Patience,
+    OptionalBody(request): OptionalBody<RecryptAll>,
+) -> TaskAnswer {
+    let begun = Arc::clone(&core);
+    begin(core, patience, async move { bulk::start(&begun, &request, None, Some(&by)).await }).await
+}
+
+/// Makes a VM a template, or a VM again.
+#[utoipa::path(post, path = "/verb/set-template/vms/{vm}", tag = "vms", params(("vm" = String, Path, description = "Name or ID")),
+    request_body = SetTemplate, responses((status = 200, body = Vm), Refusal))]
+pub(super) async fn set_template(
+    State(core): State<Arc<Core>>,
+    By(by): By,
+    Named(vm): Named,
+    Body(request): Body<SetTemplate>,
+) -> Answer<Vm> {
+    Ok(Json(to_its_end(async move { vms::set_template(&core, &vm, request.template, &by).await }).await?))
 }
 
 /// Re-encrypts a VM: shallow (new wrappings, at any power state) or deep (new data keys, off).

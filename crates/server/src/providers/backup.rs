@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cadenas_api::{
     Actor, BackupFile, BackupRequest, ConfirmBackup, P12, Password, Problem, ProblemCode, Provider, chain,
 };
-use cadenas_keys::{Backup, BackupKey, KeyId, ProviderId, WriteBackupError};
+use cadenas_keys::{Backup, BackupKey, ProviderId, WriteBackupError};
 use jiff::Timestamp;
 
 use super::{
@@ -27,6 +27,7 @@ pub(crate) async fn backup(
     by: &Actor,
 ) -> Result<BackupFile, Problem> {
     let record = core.catalog().await?.find(provider)?.clone();
+    record.as_native()?;
     let password = wanted_password(request)?;
     let draft = exported(&record, password.is_some()).by(by);
     let seal = Arc::clone(&core.seal);
@@ -61,11 +62,11 @@ impl Catalog {
         by: &Actor,
     ) -> Result<Vec<Draft>, Problem> {
         let record = self.provider_mut(id)?;
-        if let Some(lack) = proved.lacks(record) {
+        if let Some(lack) = proved.lacks(record)? {
             return Err(Problem::new(ProblemCode::BackupMismatch, lack)
                 .next(format!("Make a new backup: `cadenas provider backup {} --out FILE.p12`.", record.name)));
         }
-        for version in &mut record.versions {
+        for version in &mut record.as_native_mut()?.versions {
             version.backup = Some(BackupProof { at: now, has_password: proved.has_password });
         }
         let without = if proved.has_password { "" } else { " without a password" };
@@ -95,30 +96,27 @@ fn write(seal: &dyn Seal, record: &ProviderRecord, password: Option<&Password>) 
     let backup = to_backup(seal, record)?;
     let p12 = P12(backup.to_p12(password.map(Password::secret)).map_err(|error| not_written(&error))?);
     let (_, proved) = open_now(&p12, password)?;
-    match proved.lacks(record) {
+    match proved.lacks(record)? {
         None => Ok(p12),
         Some(lack) => Err(Problem::new(ProblemCode::Internal, format!("the new backup is not good: {lack}"))),
     }
 }
 
 fn to_backup(seal: &dyn Seal, record: &ProviderRecord) -> Result<Backup, Problem> {
-    let keys = record.versions.iter().map(|version| {
+    let native = record.as_native()?;
+    let keys = native.versions.iter().map(|version| {
         let kdk = version.unseal(seal, record.id)?;
         Ok(BackupKey { id: version.id, created_at: version.created.to_string(), kdk })
     });
     Ok(Backup {
         provider: record.id,
         name: record.name.to_string(),
-        tpm_required: record.tpm_required,
+        tpm_required: native.tpm_required,
         exported_at: Timestamp::now().to_string(),
-        current: newest_key(record),
+        // Once the file is proved its newest key is the current one.
+        current: native.newest().id,
         keys: keys.collect::<Result<_, Problem>>()?,
     })
-}
-
-/// Once the file is proved its newest key is the current one.
-fn newest_key(record: &ProviderRecord) -> KeyId {
-    record.newest().id
 }
 
 fn not_written(error: &WriteBackupError) -> Problem {

@@ -2,30 +2,57 @@
 
 use std::sync::Arc;
 
-use cadenas_api::{Actor, CreateProvider, Problem, ProblemCode, Provider, ProviderName};
+use cadenas_api::{Actor, CreateProvider, Problem, ProblemCode, Provider, ProviderKind, ProviderName};
 use cadenas_keys::{Kdk, KeyId, MAX_BACKUP_KEYS, ProviderId};
 use jiff::Timestamp;
 
 use super::{
-    model::{Catalog, MOST_PROVIDERS, ProviderRecord, VersionRecord, parse_name},
+    model::{Catalog, KindRecord, MOST_PROVIDERS, NativeRecord, ProviderRecord, VersionRecord, parse_name},
     show,
 };
 use crate::{
     core::{Core, off_thread},
     events::Draft,
     features,
+    kms::{self, StandardRecord},
+    rotation::RotationRecord,
 };
 
-/// Makes a provider with a fresh key. It encrypts nothing until it is backed up.
+/// Makes a provider. A native one has a fresh key and encrypts nothing until it is backed up; a standard one encrypts nothing
+/// until its key servers are trusted.
 pub(crate) async fn create(core: &Arc<Core>, request: CreateProvider, by: &Actor) -> Result<Provider, Problem> {
-    features::require_native_key_provider(core).await?;
-    let name = parse_name(&request.name)?;
-    let id = ProviderId::random();
-    let first = fresh_version(core, id).await?;
-    let tpm_required = request.tpm_required;
-    let record = ProviderRecord { id, name, tpm_required, created: first.created, versions: vec![first] };
+    let (name, id) = (parse_name(&request.name)?, ProviderId::random());
+    let record = match request.kind {
+        ProviderKind::Native => native(core, id, name, &request).await?,
+        ProviderKind::Standard => standard(id, name, &request)?,
+    };
     core.change_catalog(|catalog| Ok(((), catalog.create(&record, by)?))).await?;
     show(core, &id.to_string()).await
+}
+
+async fn native(
+    core: &Core,
+    id: ProviderId,
+    name: ProviderName,
+    request: &CreateProvider,
+) -> Result<ProviderRecord, Problem> {
+    if !request.kms.is_empty() {
+        let problem = Problem::new(ProblemCode::BadRequest, "a native key provider has no key servers");
+        return Err(problem.next("Leave them out, or make a standard one with `--kind standard`."));
+    }
+    features::require_native_key_provider(core).await?;
+    let first = fresh_version(core, id).await?;
+    let (created, tpm_required) = (first.created, request.tpm_required);
+    Ok(ProviderRecord::native(id, name, created, NativeRecord { tpm_required, versions: vec![first] }))
+}
+
+fn standard(id: ProviderId, name: ProviderName, request: &CreateProvider) -> Result<ProviderRecord, Problem> {
+    if request.tpm_required {
+        let problem = Problem::new(ProblemCode::BadRequest, "a standard key provider leaves no key on a host's disk");
+        return Err(problem.next("Leave out the demand for a TPM: there is nothing that it would seal."));
+    }
+    let kind = KindRecord::Standard(StandardRecord::new(kms::parse_servers(&request.kms)?));
+    Ok(ProviderRecord { id, name, created: Timestamp::now(), kind, rotation: RotationRecord::default() })
 }
 
 /// Gives a provider another name.
@@ -49,12 +76,10 @@ pub(crate) async fn set_default(core: &Arc<Core>, provider: &str, by: &Actor) ->
     show(core, &id.to_string()).await
 }
 
-/// Makes a new version of a provider's key. The last version that is backed up goes on encrypting until the new one is.
-pub(crate) async fn rotate(core: &Arc<Core>, provider: &str, by: &Actor) -> Result<Provider, Problem> {
-    let id = core.catalog().await?.find(provider)?.id;
+/// Makes a new version of a native provider's key. The last version that is backed up goes on encrypting until the new one is.
+pub(crate) async fn add_version(core: &Arc<Core>, id: ProviderId, by: Option<&Actor>) -> Result<(), Problem> {
     let version = fresh_version(core, id).await?;
-    core.change_catalog(|catalog| Ok(((), catalog.rotate(id, version.clone(), by)?))).await?;
-    show(core, &id.to_string()).await
+    core.change_catalog(|catalog| Ok(((), catalog.rotate(id, version.clone(), by)?))).await
 }
 
 async fn fresh_version(core: &Core, provider: ProviderId) -> Result<VersionRecord, Problem> {
@@ -104,21 +129,27 @@ impl Catalog {
         Ok(vec![Draft::new("provider.default-set", message).provider(id).by(by)])
     }
 
-    pub(super) fn rotate(&mut self, id: ProviderId, version: VersionRecord, by: &Actor) -> Result<Vec<Draft>, Problem> {
+    pub(super) fn rotate(
+        &mut self,
+        id: ProviderId,
+        version: VersionRecord,
+        by: Option<&Actor>,
+    ) -> Result<Vec<Draft>, Problem> {
         let record = self.provider_mut(id)?;
-        if record.versions.len() >= MAX_BACKUP_KEYS {
-            let detail = format!(
-                "key provider {} has {MAX_BACKUP_KEYS} versions of its key, all that a backup holds",
-                record.name
-            );
+        let name = record.name.clone();
+        let native = record.as_native_mut()?;
+        if native.versions.len() >= MAX_BACKUP_KEYS {
+            let detail =
+                format!("key provider {name} has {MAX_BACKUP_KEYS} versions of its key, all that a backup holds");
             return Err(Problem::new(ProblemCode::ProviderNotUsable, detail).next(
                 "Make another provider and re-encrypt the VMs with it: `cadenas vm recrypt VM --provider NEW`.",
             ));
         }
-        let message =
-            format!("Key provider {} got a new key {}; it encrypts once it is backed up.", record.name, version.id);
-        record.versions.push(version);
-        Ok(vec![Draft::new("provider.rotated", message).provider(id).by(by)])
+        let message = format!("Key provider {name} got a new key {}; it encrypts once it is backed up.", version.id);
+        let created = version.created;
+        native.versions.push(version);
+        self.note_rotation(id, created)?;
+        Ok(vec![Draft::new("provider.rotated", message).provider(id).by_if(by)])
     }
 }
 

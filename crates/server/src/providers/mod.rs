@@ -1,4 +1,4 @@
-//! Native key providers: their life from creation to removal.
+//! Key providers: their life from creation to removal.
 //!
 //! `model` says what a provider is; the other modules each have one part of its life: first the operation with its I/O, then
 //! the rule as a function of the [`Catalog`] alone.
@@ -12,12 +12,14 @@ mod remove;
 mod restore;
 #[cfg(test)]
 mod state_machine;
+#[cfg(test)]
+pub(crate) mod tests;
 mod verify;
 mod view;
 
 pub(crate) use backup::{backup, confirm_backup};
-pub(crate) use create::{create, rename, rotate, set_default};
-pub(crate) use model::{Catalog, ProviderRecord};
+pub(crate) use create::{add_version, create, rename, set_default};
+pub(crate) use model::{Catalog, KindRecord, ProviderRecord, seal_failed};
 pub(crate) use push::{Pushes, give_all, retry_failed};
 pub(crate) use remove::remove;
 pub(crate) use restore::restore;

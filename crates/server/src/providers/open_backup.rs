@@ -32,20 +32,24 @@ impl Proved {
     }
 
     /// Why the file is no backup of every version of `record`'s key, if it is not.
-    pub(super) fn lacks(&self, record: &ProviderRecord) -> Option<String> {
+    pub(super) fn lacks(&self, record: &ProviderRecord) -> Result<Option<String>, Problem> {
+        let native = record.as_native()?;
         if self.provider != record.id {
             let (file, ours) = (self.provider, record.id);
-            return Some(format!("the file is a backup of provider {file}, and {} is provider {ours}", record.name));
+            return Ok(Some(format!(
+                "the file is a backup of provider {file}, and {} is provider {ours}",
+                record.name
+            )));
         }
-        record.versions.iter().rev().find_map(|version| match self.keys.get(&version.id) {
+        Ok(native.versions.iter().rev().find_map(|version| match self.keys.get(&version.id) {
             Some(fingerprint) if *fingerprint == version.fingerprint => None,
             Some(_) => Some(format!("the file holds a different key under the ID {}", version.id)),
-            None if version.id == record.newest().id => Some(format!(
+            None if version.id == native.newest().id => Some(format!(
                 "the file lacks the present key {} of {}; it was made before that key",
                 version.id, record.name
             )),
             None => Some(format!("the file lacks the key {} of {}", version.id, record.name)),
-        })
+        }))
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 use cadenas_api::{KeyPush, Problem};
 use cadenas_keys::{KeyId, ProviderId};
 
-use super::model::ProviderRecord;
+use super::model::{KindRecord, NativeRecord, ProviderRecord};
 use crate::{
     core::{Core, off_thread},
     events::Draft,
@@ -71,32 +71,34 @@ pub(crate) async fn retry_failed(core: &Arc<Core>) -> Result<bool, Problem> {
     Ok(!failed.is_empty())
 }
 
-/// Gives the host every key of one provider. What the host refuses makes the provider degraded, not this an error.
+/// Gives the host every key of one native provider. What the host refuses makes the provider degraded, not this an error.
 pub(crate) async fn give_keys(core: &Arc<Core>, id: ProviderId) -> Result<(), Problem> {
     let _provider_stays = core.provider_use.read().await;
     let Some(record) = core.catalog().await?.providers.remove(&id) else {
         return Ok(());
     };
-    if !fits_hardware(core, &record) {
+    // A standard provider's keys are fetched when they are needed.
+    let KindRecord::Native(native) = &record.kind else { return Ok(()) };
+    if !fits_hardware(core, native) {
         return Ok(());
     }
-    let push = attempt(core, &record).await;
+    let push = attempt(core, id, native).await;
     let before = core.pushes.note(id, push.clone());
     core.record(told(&record, before.as_ref(), &push)).await;
     Ok(())
 }
 
 /// Whether the provider's demand for a TPM is met here. In one process server and host have one root seal.
-pub(super) fn fits_hardware(core: &Core, record: &ProviderRecord) -> bool {
-    !record.tpm_required || core.seal.hardware_bound()
+pub(super) fn fits_hardware(core: &Core, native: &NativeRecord) -> bool {
+    !native.tpm_required || core.seal.hardware_bound()
 }
 
-async fn attempt(core: &Arc<Core>, record: &ProviderRecord) -> Push {
+async fn attempt(core: &Arc<Core>, provider: ProviderId, native: &NativeRecord) -> Push {
     let mut push = Push::default();
-    for version in record.versions.clone() {
-        let (key, seal, provider) = (version.id, Arc::clone(&core.seal), record.id);
+    for version in native.versions.clone() {
+        let (key, seal) = (version.id, Arc::clone(&core.seal));
         let given = match off_thread(move || version.unseal(&*seal, provider)).await {
-            Ok(kdk) => core.host.give_key(KeyPush { provider, key, kdk }).await,
+            Ok(kdk) => core.host.give_key(KeyPush { provider, key, secret: kdk.into() }).await,
             Err(problem) => Err(problem),
         };
         match given {

@@ -10,8 +10,10 @@ use super::{
     view::view,
 };
 use crate::{
+    copies,
     core::Core,
     events::Draft,
+    kms,
     text::{listed, quoted},
 };
 
@@ -28,13 +30,23 @@ pub(crate) async fn remove(
     let catalog = core.catalog().await?;
     let record = catalog.find(provider)?.clone();
     let vms = core.host.vms().await;
-    let before = view(core, &catalog, &record, vms.as_deref());
-    let users = permitted(core, &record, request, vms)?;
+    let before = view(core, &catalog, &record, vms.as_deref(), &kms::of(core, record.id).await?);
+    let copies = copies_that_need(core, record.id).await?;
+    let users = permitted(core, &record, request, vms, &copies)?;
     core.change_catalog(|catalog| Ok(((), catalog.remove(record.id, &users, by)?))).await?;
     core.pushes.forget(record.id);
+    core.clusters.forget(record.id);
+    kms::forget(core, record.id).await?;
     forget_old_values(core).await;
     core.host.forget_provider(record.id).await?;
     Ok(before)
+}
+
+/// The known copies of VM homes that need a provider, for people.
+async fn copies_that_need(core: &Arc<Core>, id: ProviderId) -> Result<Vec<String>, Problem> {
+    let copies = copies::list(core).await?;
+    let need = copies.into_iter().filter(|copy| copy.keys.iter().any(|needed| needed.provider == id));
+    Ok(need.map(|copy| format!("the copy of {} at {}", copy.name, copy.path.display())).collect())
 }
 
 /// The names of the VMs that will lock, if the request allows that.
@@ -43,6 +55,7 @@ fn permitted(
     record: &ProviderRecord,
     request: &DeleteProvider,
     vms: Result<Vec<Vm>, Problem>,
+    copies: &[String],
 ) -> Result<Vec<String>, Problem> {
     match (vms, request.force) {
         (vms, true) => {
@@ -54,8 +67,8 @@ fn permitted(
             Err(Problem { detail, ..problem })
         }
         (Ok(vms), false) => match users(core, record.id, &vms) {
-            users if users.is_empty() => Ok(users),
-            users => Err(in_use(record, &users)),
+            users if users.is_empty() && copies.is_empty() => Ok(users),
+            users => Err(in_use(record, &users, copies)),
         },
     }
 }
@@ -78,8 +91,17 @@ fn users(core: &Core, id: ProviderId, vms: &[Vm]) -> Vec<String> {
     users
 }
 
-fn in_use(record: &ProviderRecord, users: &[String]) -> Problem {
-    let detail = format!("key provider {} is used by {}: {}", record.name, counted(users.len()), listed(users));
+fn in_use(record: &ProviderRecord, users: &[String], copies: &[String]) -> Problem {
+    if users.is_empty() {
+        let detail = format!("key provider {} is needed by {}", record.name, listed(copies));
+        return Problem::new(ProblemCode::ProviderInUse, detail).next(
+            "Make those copies anew and forget the old ones (`cadenas copy rm PATH`). With `--force` they stay closed.",
+        );
+    }
+    let mut detail = format!("key provider {} is used by {}: {}", record.name, counted(users.len()), listed(users));
+    if !copies.is_empty() {
+        detail += &format!("; and needed by {}", listed(copies));
+    }
     Problem::new(ProblemCode::ProviderInUse, detail).next(
         "Re-encrypt them with another provider (`cadenas vm recrypt VM --provider OTHER`) or decrypt them first. With `--force` \
          they lock when they stop, and open again only when the provider is restored from its backup.",

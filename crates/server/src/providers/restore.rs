@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::{
     create::default_clause,
-    model::{BackupProof, Catalog, ProviderRecord, VersionRecord},
+    model::{BackupProof, Catalog, NativeRecord, ProviderRecord, VersionRecord},
     open_backup::{Proved, open},
     push, show,
     view::view,
@@ -18,7 +18,9 @@ use super::{
 use crate::{
     core::{Core, off_thread},
     events::Draft,
-    features, repair,
+    features,
+    kms::Keks,
+    repair,
     text::listed,
 };
 
@@ -69,7 +71,7 @@ async fn would_restore(
     let (outcome, _) = catalog.restore(incoming, name, by)?;
     let vms = core.host.vms().await;
     let record = catalog.find(&incoming.proved.provider.to_string())?;
-    let mut provider = view(core, &catalog, record, vms.as_deref());
+    let mut provider = view(core, &catalog, record, vms.as_deref(), &Keks::new());
     if provider.state == ProviderState::Pushing {
         (provider.state, provider.reason) = (ProviderState::Active, None);
     }
@@ -125,13 +127,8 @@ impl Catalog {
             None => super::model::parse_name(&incoming.proved.name).map_err(|problem| problem.next(OTHER_NAME))?,
         };
         self.check_name_free(&name, id, OTHER_NAME)?;
-        let record = ProviderRecord {
-            id,
-            name: name.clone(),
-            tpm_required: incoming.proved.tpm_required,
-            created: oldest(&incoming.versions),
-            versions: incoming.versions.clone(),
-        };
+        let native = NativeRecord { tpm_required: incoming.proved.tpm_required, versions: incoming.versions.clone() };
+        let record = ProviderRecord::native(id, name.clone(), oldest(&incoming.versions), native);
         let becomes_default = self.add(record)?;
         let exported = &incoming.proved.exported_at;
         let message =
@@ -157,9 +154,10 @@ impl Catalog {
             return Ok((Restored::AlreadySo, vec![]));
         }
         let added: Vec<String> = missing.iter().map(|version| version.id.to_string()).collect();
-        record.versions.extend(missing);
+        let versions = &mut record.as_native_mut()?.versions;
+        versions.extend(missing);
         // The sort keeps the order of equal times.
-        record.versions.sort_by_key(|version| version.created);
+        versions.sort_by_key(|version| version.created);
         let message = format!("Key provider {} got back from a backup: {}.", record.name, listed(&added));
         Ok((Restored::KeysAdded, vec![Draft::new("provider.keys-added", message).provider(record.id).by(by)]))
     }
@@ -167,9 +165,9 @@ impl Catalog {
 
 /// Those of `incoming` that `record` lacks. A different key under a known ID refuses them all.
 fn missing_versions(record: &ProviderRecord, incoming: &[VersionRecord]) -> Result<Vec<VersionRecord>, Problem> {
-    let mut missing = Vec::new();
+    let (mut missing, native) = (Vec::new(), record.as_native()?);
     for version in incoming {
-        match record.version(version.id) {
+        match native.version(version.id) {
             Some(known) if known.fingerprint == version.fingerprint => {}
             Some(_) => return Err(different_key(record, version)),
             None => missing.push(version.clone()),
@@ -201,6 +199,8 @@ fn locked(vms: &[Vm]) -> BTreeSet<String> {
 
 /// Whether `vm` is locked for want of keys of `record` alone.
 fn would_unlock(vm: &Vm, record: &ProviderRecord) -> bool {
-    let comes = |provider: ProviderId, key| provider == record.id && record.version(key).is_some();
+    let comes = |provider: ProviderId, key| {
+        provider == record.id && record.as_native().is_ok_and(|native| native.version(key).is_some())
+    };
     vm.padlock == Padlock::Locked && vm.missing_keys.iter().all(|missing| comes(missing.provider, missing.key))
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::{
-    model::{BackupProof, Catalog, MOST_PROVIDERS, ProviderRecord, VersionRecord},
+    model::{BackupProof, Catalog, MOST_PROVIDERS, NativeRecord, ProviderRecord, VersionRecord},
     open_backup::Proved,
     restore::Incoming,
 };
@@ -99,7 +99,8 @@ impl World {
         let version = self.version(id);
         let key = version.id;
         let created = version.created;
-        let record = ProviderRecord { id, name: parsed(name), tpm_required: false, created, versions: vec![version] };
+        let native = NativeRecord { tpm_required: false, versions: vec![version] };
+        let record = ProviderRecord::native(id, parsed(name), created, native);
         let result = self.catalog.create(&record, &actor()).map_err(|problem| problem.code);
         if self.model.name_taken(name, None) {
             assert_eq!(result.err(), Some(ProblemCode::NameTaken));
@@ -129,7 +130,7 @@ impl World {
     fn rotate(&mut self, id: ProviderId) {
         let version = self.version(id);
         let key = version.id;
-        assert_eq!(self.catalog.rotate(id, version, &actor()).expect("room").len(), 1);
+        assert_eq!(self.catalog.rotate(id, version, Some(&actor())).expect("room").len(), 1);
         self.model.providers.get_mut(&id).expect("picked").1.push((key, false));
     }
 
@@ -137,7 +138,7 @@ impl World {
     fn backup(&mut self, id: ProviderId) {
         let record = &self.catalog.providers[&id];
         let proof = BackupProof { at: Timestamp::UNIX_EPOCH, has_password: true };
-        let mut versions = record.versions.clone();
+        let mut versions = record.as_native().expect("native").versions.clone();
         for version in &mut versions {
             version.backup = Some(proof);
         }
@@ -196,8 +197,13 @@ impl World {
         let expected = if missing.is_empty() { Restored::AlreadySo } else { Restored::KeysAdded };
         assert_eq!(result, Ok(expected));
         keys.extend(missing.iter().map(|version| (version.id, true)));
-        let created: BTreeMap<KeyId, Timestamp> =
-            self.catalog.providers[&file.proved.provider].versions.iter().map(|v| (v.id, v.created)).collect();
+        let created: BTreeMap<KeyId, Timestamp> = self.catalog.providers[&file.proved.provider]
+            .as_native()
+            .expect("native")
+            .versions
+            .iter()
+            .map(|v| (v.id, v.created))
+            .collect();
         keys.sort_by_key(|(key, _)| created[key]);
     }
 
@@ -221,10 +227,11 @@ impl World {
         for (id, (name, keys)) in &self.model.providers {
             let record = &self.catalog.providers[id];
             assert_eq!(record.name.as_str(), name);
-            let found: Vec<_> = record.versions.iter().map(|v| (v.id, v.backup.is_some())).collect();
+            let native = record.as_native().expect("native");
+            let found: Vec<_> = native.versions.iter().map(|v| (v.id, v.backup.is_some())).collect();
             assert_eq!(&found, keys);
             let current = keys.iter().rev().find(|(_, backed_up)| *backed_up).map(|(key, _)| *key);
-            assert_eq!(record.current().map(|version| version.id), current);
+            assert_eq!(native.current().map(|version| version.id), current);
         }
     }
 }
@@ -288,7 +295,9 @@ fn the_33rd_provider_is_refused() {
     }
     let (id, version) = (ProviderId::random(), world.version(ProviderId::random()));
     let name = parsed("one-more");
-    let record = ProviderRecord { id, name, tpm_required: false, created: version.created, versions: vec![version] };
+    let created = version.created;
+    let record =
+        ProviderRecord::native(id, name, created, NativeRecord { tpm_required: false, versions: vec![version] });
     let error = world.catalog.create(&record, &actor()).expect_err("full");
     assert_eq!(error.code, ProblemCode::TooManyProviders);
 }

@@ -12,7 +12,7 @@ pub(crate) async fn verify_backup(core: &Arc<Core>, request: VerifyBackup) -> Re
     let (backup, proved) = open(request.p12, request.password).await?;
     let catalog = core.catalog().await?;
     let problem = match catalog.providers.get(&proved.provider) {
-        Some(record) => proved.lacks(record),
+        Some(record) => proved.lacks(record)?,
         None => Some(
             "this server does not know the provider; `cadenas provider restore FILE` would bring it here".to_owned(),
         ),

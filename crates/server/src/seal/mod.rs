@@ -51,11 +51,26 @@ pub enum SealedPlace {
         /// The version.
         key: KeyId,
     },
+    /// The private key that a standard provider's key servers know us by.
+    KmsIdentity {
+        /// The provider.
+        provider: ProviderId,
+    },
+    /// A private key that waits for its certificate.
+    KmsRequest {
+        /// The provider.
+        provider: ProviderId,
+    },
+    /// The password of a standard provider's user.
+    KmsPassword {
+        /// The provider.
+        provider: ProviderId,
+    },
 }
 
 impl SealedPlace {
-    /// The associated data: a label, and provider ID and key ID as 16 bytes each, every part with its length (32 bits, big
-    /// endian) in front.
+    /// The associated data: a label, and provider ID and key ID as 16 bytes each where the place has them, every part with its
+    /// length (32 bits, big endian) in front.
     #[must_use]
     pub fn associated_data(self) -> Vec<u8> {
         match self {
@@ -64,6 +79,9 @@ impl SealedPlace {
                 let (provider, key) = (provider.uuid(), key.uuid());
                 length_prefixed(&[b"cadenas/root-seal/key/v1", provider.as_bytes(), key.as_bytes()])
             }
+            Self::KmsIdentity { provider } => of_provider(b"cadenas/root-seal/kms-identity/v1", provider),
+            Self::KmsRequest { provider } => of_provider(b"cadenas/root-seal/kms-request/v1", provider),
+            Self::KmsPassword { provider } => of_provider(b"cadenas/root-seal/kms-password/v1", provider),
         }
     }
 }
@@ -76,6 +94,10 @@ pub enum SealError {
         "the sealed secret does not open: it was sealed by another root key, or changed; put back a copy of the data folder"
     )]
     NotAuthentic,
+}
+
+fn of_provider(label: &[u8], provider: ProviderId) -> Vec<u8> {
+    length_prefixed(&[label, provider.uuid().as_bytes()])
 }
 
 fn length_prefixed(parts: &[&[u8]]) -> Vec<u8> {
@@ -101,6 +123,10 @@ mod tests {
             SealedPlace::Key { provider: ProviderId::random(), key },
             SealedPlace::Key { provider, key: KeyId::random() },
             SealedPlace::Key { provider: provider_of(key), key: key_of(provider) },
+            SealedPlace::KmsIdentity { provider },
+            SealedPlace::KmsRequest { provider },
+            SealedPlace::KmsPassword { provider },
+            SealedPlace::KmsPassword { provider: ProviderId::random() },
         ];
         for (at, place) in places.iter().enumerate() {
             for other in &places[at + 1..] {

@@ -29,6 +29,12 @@ impl RootKeySeal {
     pub(super) fn new(key: SecretBytes, origin: Origin) -> Self {
         Self { key, origin }
     }
+
+    /// A root key of a test's own, in no file.
+    #[cfg(test)]
+    pub(crate) fn generate() -> Self {
+        Self::new(SecretBytes::random(aead::KEY_BYTES), Origin::KeyFile(PathBuf::new()))
+    }
 }
 
 impl Seal for RootKeySeal {

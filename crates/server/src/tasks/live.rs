@@ -5,8 +5,8 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use cadenas_api::{Actor, Problem, ProblemCode, Progress, Task, TaskId, TaskProgress, TaskState, Vm, VmOutcome};
-use cadenas_keys::ProviderId;
+use cadenas_api::{Actor, Problem, ProblemCode, Task, TaskId, TaskProgress, TaskState, Vm, VmOutcome};
+use cadenas_keys::{ProviderId, VmId};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
@@ -15,21 +15,55 @@ use tokio::sync::watch;
 pub(crate) struct Live {
     begun: Task,
     provider: Option<ProviderId>,
-    pub(super) progress: Arc<TaskProgress>,
+    pub(crate) progress: Arc<TaskProgress>,
     /// Whether the server's stop, rather than a user, asked it to end.
     interrupted: AtomicBool,
     ended: watch::Sender<Option<Task>>,
 }
 
+/// What a task is done to.
+#[derive(Debug, Clone)]
+pub(crate) enum Subject {
+    /// One VM, which the task holds.
+    Vm {
+        /// The VM.
+        id: VmId,
+        /// Its name.
+        name: String,
+    },
+    /// Many VMs, each of which the task holds while it works on it.
+    Many {
+        /// What they are, in words.
+        name: String,
+    },
+}
+
+impl From<&Vm> for Subject {
+    fn from(vm: &Vm) -> Self {
+        Self::Vm { id: vm.id, name: vm.name.clone() }
+    }
+}
+
 impl Live {
-    pub(super) fn new(vm: &Vm, kind: &str, provider: Option<ProviderId>, by: &Actor) -> Self {
+    /// A task that has not begun. `provider` is the one that it wraps under.
+    pub(crate) fn new(
+        subject: Subject,
+        kind: &str,
+        provider: Option<ProviderId>,
+        progress: TaskProgress,
+        by: &Actor,
+    ) -> Self {
+        let (vm, vm_name) = match subject {
+            Subject::Vm { id, name } => (Some(id), name),
+            Subject::Many { name } => (None, name),
+        };
         let begun = Task {
             id: TaskId::now(),
             kind: kind.to_owned(),
-            vm: vm.id,
-            vm_name: vm.name.clone(),
+            vm,
+            vm_name,
             state: TaskState::Running,
-            progress: Progress::default(),
+            progress: progress.now(),
             by: by.clone(),
             created: Timestamp::now(),
             finished: None,
@@ -39,7 +73,7 @@ impl Live {
         Self {
             begun,
             provider,
-            progress: Arc::default(),
+            progress: Arc::new(progress),
             interrupted: AtomicBool::new(false),
             ended: watch::Sender::new(None),
         }
@@ -47,6 +81,16 @@ impl Live {
 
     pub(crate) fn id(&self) -> TaskId {
         self.begun.id
+    }
+
+    /// Who asked.
+    pub(crate) fn by(&self) -> &Actor {
+        &self.begun.by
+    }
+
+    /// Whether it is done to many VMs.
+    pub(super) fn is_bulk(&self) -> bool {
+        self.begun.vm.is_none()
     }
 
     pub(super) fn provider(&self) -> Option<ProviderId> {
@@ -90,7 +134,7 @@ impl Live {
 }
 
 fn interrupted(task: &Task) -> Problem {
-    let detail =
-        format!("the server was stopped while {} of VM {} ran; what it had begun was undone", task.kind, task.vm_name);
+    let of = if task.vm.is_some() { format!("VM {}", task.vm_name) } else { task.vm_name.clone() };
+    let detail = format!("the server was stopped while {} of {of} ran; what it had begun was undone", task.kind);
     Problem::new(ProblemCode::Interrupted, detail).next("Ask for it again.")
 }

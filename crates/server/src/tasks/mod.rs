@@ -9,18 +9,19 @@ mod work;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
+    future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use cadenas_api::{Actor, Problem, ProblemCode, Task, TaskId, Vm, VmOperation};
+use cadenas_api::{Actor, Problem, ProblemCode, Task, TaskId, TaskProgress, Vm, VmOperation, VmOutcome};
 use cadenas_keys::{ProviderId, VmId};
 use cadenas_store::{Key, Prefix, Record, Txn};
 use serde::{Deserialize, Serialize};
 
 use crate::core::{Core, store_failed};
 pub(crate) use list::{cancel, list, show};
-pub(crate) use live::Live;
+pub(crate) use live::{Live, Subject};
 
 /// How many tasks that have ended are kept.
 const KEPT: usize = 1_000;
@@ -61,25 +62,41 @@ impl Record for StoredTask {
     const VERSION: u32 = 1;
 }
 
-/// Begins `operation` on `vm`, if nothing else holds it. `provider` is the one that the operation wraps under.
+/// Begins `operation` on `vm`, if nothing else holds it. `provider` is the one that the operation wraps under; `txn` is written
+/// with the task's beginning.
 pub(crate) async fn start(
     core: &Arc<Core>,
     vm: &Vm,
     operation: VmOperation,
     provider: Option<ProviderId>,
+    txn: Txn,
     by: &Actor,
 ) -> Result<Arc<Live>, Problem> {
+    let live = Arc::new(Live::new(vm.into(), operation.kind(), provider, TaskProgress::default(), by));
+    let hold = core.tasks.hold(vm, Holder::Task(live.id()))?;
+    let (host, id, progress) = (Arc::clone(&core.host), vm.id, Arc::clone(&live.progress));
+    let run = async move { host.run(id, operation, progress).await };
+    begin(core, Arc::clone(&live), Some(hold), txn, run).await?;
+    Ok(live)
+}
+
+/// Begins a task that does `run`; what it holds is let go when it has ended.
+pub(crate) async fn begin(
+    core: &Arc<Core>,
+    live: Arc<Live>,
+    hold: Option<VmHold>,
+    txn: Txn,
+    run: impl Future<Output = Result<VmOutcome, Problem>> + Send + 'static,
+) -> Result<(), Problem> {
     if *core.stopping.borrow() {
         return Err(Problem::new(ProblemCode::Interrupted, "the server is stopping").next("Try again when it is back."));
     }
-    let live = Arc::new(Live::new(vm, operation.kind(), provider, by));
-    let hold = core.tasks.hold(vm, Holder::Task(live.id()))?;
-    let txn = put(Txn::new(), &live.now())?;
-    let _: crate::events::Written = core.commit(txn, vec![]).await?;
-    core.tasks.lock().live.insert(live.id(), Arc::clone(&live));
-    tracing::info!(task = %live.id(), kind = operation.kind(), vm = %vm.name, by = %by, "task began");
-    tokio::spawn(work::work(Arc::clone(core), Arc::clone(&live), operation, hold));
-    Ok(live)
+    let task = live.now();
+    let _: crate::events::Written = core.commit(put(txn, &task)?, vec![]).await?;
+    core.tasks.lock().live.insert(task.id, Arc::clone(&live));
+    tracing::info!(task = %task.id, kind = task.kind, subject = %task.vm_name, by = %task.by, "task began");
+    tokio::spawn(work::work(Arc::clone(core), live, hold, run));
+    Ok(())
 }
 
 /// Asks every task to stop and undo itself, and waits for that up to `limit`. What is not done by then is settled at the
@@ -113,6 +130,16 @@ impl Tasks {
         let state = self.lock();
         let using = state.live.values().filter(|live| live.provider() == Some(provider));
         using.map(|live| live.now().vm_name).collect()
+    }
+
+    /// Whether a task for many VMs is at work.
+    pub(crate) fn has_bulk(&self) -> bool {
+        self.lock().live.values().any(|live| live.is_bulk())
+    }
+
+    /// Holds a VM while a task for many works on it.
+    pub(crate) fn hold_for_task(&self, vm: &Vm, task: TaskId) -> Result<VmHold, Problem> {
+        self.hold(vm, Holder::Task(task))
     }
 
     /// Holds a VM while a request works on it.

@@ -1,8 +1,8 @@
 //! The life of one task: run, write the progress, write the end.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
-use cadenas_api::{Problem, ProblemCode, Progress, Task, TaskState, VmOperation, VmOutcome};
+use cadenas_api::{Problem, ProblemCode, Progress, Task, TaskState, VmOutcome};
 use cadenas_store::Txn;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
@@ -16,15 +16,21 @@ use crate::{
 /// How often progress is written.
 const SAVE_PERIOD: Duration = Duration::from_secs(1);
 
-pub(super) async fn work(core: Arc<Core>, live: Arc<Live>, operation: VmOperation, hold: VmHold) {
-    let result = run(&core, &live, operation).await;
-    let result = match result {
+pub(super) async fn work(
+    core: Arc<Core>,
+    live: Arc<Live>,
+    hold: Option<VmHold>,
+    run: impl Future<Output = Result<VmOutcome, Problem>> + Send + 'static,
+) {
+    let result = match to_its_end(&core, &live, run).await {
         Ok(outcome) => Ok(vms::with_provider_names(&core, outcome).await),
         refused => refused,
     };
     let ended = live.with_end(result);
-    if let Some(problem) = ended.problem.as_ref().filter(|problem| leaves_work(problem.code)) {
-        core.repairs.expect(ended.vm, &problem.detail).await;
+    if let (Some(vm), Some(problem)) = (ended.vm, &ended.problem)
+        && leaves_work(problem.code)
+    {
+        core.repairs.expect(vm, &problem.detail).await;
     }
     save_end(&core, &ended).await;
     core.tasks.lock().live.remove(&ended.id);
@@ -33,9 +39,13 @@ pub(super) async fn work(core: Arc<Core>, live: Arc<Live>, operation: VmOperatio
     live.tell_ended(ended);
 }
 
-async fn run(core: &Arc<Core>, live: &Live, operation: VmOperation) -> Result<VmOutcome, Problem> {
-    let (host, vm, progress) = (Arc::clone(&core.host), live.now().vm, Arc::clone(&live.progress));
-    let mut working = tokio::spawn(async move { host.run(vm, operation, progress).await });
+/// In a task of its own, so that a panic is an end too; its progress is written meanwhile.
+async fn to_its_end(
+    core: &Arc<Core>,
+    live: &Live,
+    run: impl Future<Output = Result<VmOutcome, Problem>> + Send + 'static,
+) -> Result<VmOutcome, Problem> {
+    let mut working = tokio::spawn(run);
     let mut ticks = interval_at(Instant::now() + SAVE_PERIOD, SAVE_PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut saved = Progress::default();
@@ -88,7 +98,7 @@ fn end_event(ended: &Task) -> Draft {
         TaskState::Failed => (format!("{}-failed", ended.kind), problem_of(ended)),
         TaskState::Cancelled => (format!("{}-cancelled", ended.kind), problem_of(ended)),
     };
-    Draft::new(kind, message).vm(ended.vm).task(ended.id).by(&ended.by)
+    Draft::new(kind, message).vm_if(ended.vm).task(ended.id).by(&ended.by)
 }
 
 /// The event of a task that succeeded: `vm.encrypted` for `vm.encrypt`.

@@ -12,10 +12,11 @@ use std::{
 
 use async_trait::async_trait;
 use cadenas_api::{
-    Check, DATASTORE_DEFAULT, Host, HostEvent, KeyPush, MissingKey, ObjectVerdict, Padlock, PowerState, Problem,
-    ProblemCode, ProviderRef, TaskProgress, VM_ENCRYPTION_POLICY, Verdict, Vm, VmOperation, VmOutcome,
+    Check, DATASTORE_DEFAULT, HomeKeys, Host, HostEvent, KeyPush, MissingKey, ObjectVerdict, Padlock, PowerState,
+    Problem, ProblemCode, ProviderRef, RewrapVm, RewrappedVm, TaskProgress, VM_ENCRYPTION_POLICY, Verdict, Vm,
+    VmOperation, VmOutcome,
 };
-use cadenas_keys::{KeyId, KeyRing, ProviderId, VmId};
+use cadenas_keys::{KeyId, KeyRing, KmsKeyId, NeededKey, ProviderId, ProviderKey, VmId};
 use tokio::sync::mpsc;
 
 /// What a VM's next operations do instead of their work.
@@ -36,6 +37,9 @@ struct State {
     repairs: Vec<HostEvent>,
     listeners: Vec<mpsc::UnboundedSender<HostEvent>>,
     given: Vec<(ProviderId, KeyId)>,
+    kms_keys: BTreeMap<(ProviderId, KeyId), KmsKeyId>,
+    batches: Vec<usize>,
+    copies: BTreeMap<PathBuf, Vm>,
 }
 
 #[derive(Default)]
@@ -51,6 +55,18 @@ impl MemoryHost {
         let id = VmId::random();
         self.state().vms.insert(id, plain(id, name));
         id
+    }
+
+    /// So many VMs were re-encrypted at a time.
+    pub(crate) fn batches(&self) -> Vec<usize> {
+        self.state().batches.clone()
+    }
+
+    /// Copies a VM's home as it is now.
+    pub(crate) fn copy_home(&self, vm: VmId, path: &str) {
+        let mut state = self.state();
+        let copy = state.vms[&vm].clone();
+        state.copies.insert(path.into(), copy);
     }
 
     pub(crate) fn script(&self, vm: VmId, script: Script) {
@@ -93,7 +109,9 @@ impl MemoryHost {
             (_, true) => Padlock::Encrypted,
             (_, false) => Padlock::Locked,
         };
-        let missing_keys = missing.iter().map(|used| MissingKey { provider: used.id, key: used.key }).collect();
+        let missing_key =
+            |used: &&ProviderRef| MissingKey { provider: used.id, key: used.key, kms_key: used.kms_key.clone() };
+        let missing_keys = missing.iter().map(missing_key).collect();
         Vm { padlock, missing_keys, ..vm.clone() }
     }
 
@@ -102,8 +120,10 @@ impl MemoryHost {
             return Err(Problem::new(ProblemCode::ProviderNotUsable, "the key is not here"));
         };
         let mut state = self.state();
+        let kms_key = state.kms_keys.get(&(provider, key)).cloned();
+        let used = ProviderRef { id: provider, name: None, key, fingerprint, kms_key, created: None, state: None };
         let vm = state.vms.get_mut(&id).expect("was found");
-        let used = vec![ProviderRef { id: provider, name: None, key, fingerprint }];
+        let used = vec![used];
         let changed = vm.providers != used;
         vm.providers = used;
         vm.padlock = Padlock::Encrypted;
@@ -127,8 +147,12 @@ impl Host for MemoryHost {
         if self.refuses_keys.load(Ordering::Relaxed) {
             return Err(Problem::new(ProblemCode::Internal, "no locked memory is left"));
         }
-        self.state().given.push((push.provider, push.key));
-        let inserted = self.keys.insert(push.provider, push.key, push.kdk);
+        let KeyPush { provider, key, secret } = push;
+        self.state().given.push((provider, key));
+        if let ProviderKey::Kek { kms_key, .. } = &secret {
+            self.state().kms_keys.insert((provider, key), kms_key.clone());
+        }
+        let inserted = self.keys.insert(provider, key, secret);
         inserted.map(drop).map_err(|error| Problem::new(ProblemCode::DifferentKey, error.to_string()))
     }
 
@@ -176,6 +200,27 @@ impl Host for MemoryHost {
         }
     }
 
+    async fn recrypt_many(&self, vms: Vec<RewrapVm>) -> Vec<RewrappedVm> {
+        self.state().batches.push(vms.len());
+        let rewrapped = |rewrap: RewrapVm| {
+            let script = self.state().scripts.get(&rewrap.vm).cloned();
+            let result = match script {
+                Some(Script::Fail(problem)) => Err(problem),
+                _ => self.wrap(rewrap.vm, rewrap.provider, rewrap.key),
+            };
+            RewrappedVm { vm: rewrap.vm, result }
+        };
+        vms.into_iter().map(rewrapped).collect()
+    }
+
+    async fn look_at_home(&self, path: PathBuf) -> Result<HomeKeys, Problem> {
+        let gone = || Problem::new(ProblemCode::HomeUnfit, format!("no VM home at {}", path.display()));
+        let state = self.state();
+        let vm = state.copies.get(&path).ok_or_else(gone)?;
+        let needed = |used: &ProviderRef| NeededKey { provider: used.id, key: used.key, kms_key: used.kms_key.clone() };
+        Ok(HomeKeys { vm: vm.id, name: vm.name.clone(), keys: vm.providers.iter().map(needed).collect() })
+    }
+
     async fn register(&self, path: PathBuf) -> Result<Vm, Problem> {
         let name = path.file_name().expect("a folder").to_string_lossy().into_owned();
         let id = self.add_vm(&name);
@@ -219,6 +264,8 @@ fn plain(id: VmId, name: &str) -> Vm {
         disks: vec![],
         missing_keys: vec![],
         task: None,
+        template: false,
+        due: None,
         problem: None,
     }
 }

@@ -71,7 +71,7 @@ async fn names_are_checked_and_unique_and_can_be_changed() {
     let rig = Rig::start().await;
     let nkp = rig.create("nkp").await;
     rig.create("other").await;
-    let named = |name: &str| CreateProvider { name: name.to_owned(), tpm_required: false };
+    let named = |name: &str| CreateProvider { name: name.to_owned(), ..CreateProvider::default() };
     for name in ["", "a/b", "a b", "clé", &"x".repeat(300)] {
         refused(rig.client.create_provider(&named(name)).await, ProblemCode::BadName);
         refused(
@@ -118,7 +118,7 @@ async fn no_more_than_32_providers() {
     for at in 0..32 {
         rig.create(&format!("nkp-{at}")).await;
     }
-    let request = CreateProvider { name: "one-more".to_owned(), tpm_required: false };
+    let request = CreateProvider { name: "one-more".to_owned(), ..CreateProvider::default() };
     refused(rig.client.create_provider(&request).await, ProblemCode::TooManyProviders);
 }
 
@@ -192,7 +192,7 @@ async fn a_host_that_takes_no_keys_makes_the_provider_degraded() {
 async fn a_provider_for_tpms_is_degraded_without_one_and_its_key_stays_here() {
     let rig = Rig::start().await;
     let vm = rig.host.add_vm("web01");
-    let request = CreateProvider { name: "nkp".to_owned(), tpm_required: true };
+    let request = CreateProvider { name: "nkp".to_owned(), tpm_required: true, ..CreateProvider::default() };
     assert!(rig.client.create_provider(&request).await.expect("free").reason.expect("said").contains("TPM"));
     let p12 = rig.back_up("nkp").await;
     let provider = rig.confirm("nkp", p12).await.expect("a good backup");
@@ -209,7 +209,7 @@ async fn the_switched_off_feature_refuses_creation_with_the_given_words() {
     let off = SetFeature { enabled: false, message: Some("use the key server".to_owned()) };
     let feature = rig.client.set_feature(NATIVE_KEY_PROVIDER, &off).await.expect("known");
     assert_eq!((feature.enabled, feature.message.as_deref()), (false, Some("use the key server")));
-    let request = CreateProvider { name: "new".to_owned(), tpm_required: false };
+    let request = CreateProvider { name: "new".to_owned(), ..CreateProvider::default() };
     let problem = refused(rig.client.create_provider(&request).await, ProblemCode::FeatureDisabled);
     assert!(problem.status == 403 && problem.detail.contains("use the key server"), "{problem}");
     for dry_run in [true, false] {

@@ -64,7 +64,7 @@ impl Rig {
     }
 
     pub(crate) async fn create(&self, name: &str) -> Provider {
-        let request = CreateProvider { name: name.to_owned(), tpm_required: false };
+        let request = CreateProvider { name: name.to_owned(), ..CreateProvider::default() };
         self.client.create_provider(&request).await.expect("a free name")
     }
 

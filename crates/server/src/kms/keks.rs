@@ -1,0 +1,281 @@
+//! The KEKs of standard providers: one for each VM, made in the key server, fetched when a VM needs it, kept by the host alone.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use cadenas_api::{KeyPush, KmsKeyState, MissingKey, Problem, ProblemCode, Vm};
+use cadenas_keys::{Kek, KeyId, KmsKeyId, ProviderId, ProviderKey, VmId};
+use cadenas_kmip::{Cluster, FetchedKey, KeyState, KmipError, KmipId, RevocationReason};
+use cadenas_secret::SecretBytes;
+use cadenas_store::{Key, Prefix, Range, Record, StoreExt, Txn};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::clusters::{ask, problem};
+use crate::{
+    core::{Core, store_failed},
+    events::{Draft, Written},
+    providers::ProviderRecord,
+};
+
+const KEKS: &str = "kek";
+
+/// What is known of a KEK: everything but the key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KekRecord {
+    pub(crate) provider: ProviderId,
+    pub(crate) key: KeyId,
+    pub(crate) kms_key: KmsKeyId,
+    /// Whose.
+    pub(crate) vm: VmId,
+    pub(crate) created: Timestamp,
+    /// As last seen in the key server.
+    pub(crate) state: KmsKeyState,
+    /// When it was said that somebody else may have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) compromised: Option<Timestamp>,
+}
+
+impl Record for KekRecord {
+    const VERSION: u32 = 1;
+}
+
+impl KekRecord {
+    /// Whether it may wrap.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.state == KmsKeyState::Active && self.compromised.is_none()
+    }
+}
+
+/// Every KEK that is known here.
+pub(crate) type Keks = BTreeMap<(ProviderId, KeyId), KekRecord>;
+
+/// Every KEK that is known here, of all standard providers.
+pub(crate) async fn all(core: &Core) -> Result<Keks, Problem> {
+    range(core, KEKS).await
+}
+
+/// The KEKs of one provider.
+pub(crate) async fn of(core: &Core, provider: ProviderId) -> Result<Keks, Problem> {
+    range(core, &format!("{KEKS}/{provider}")).await
+}
+
+async fn range(core: &Core, prefix: &str) -> Result<Keks, Problem> {
+    let prefix: Prefix = prefix.parse().expect("a constant and a UUID are allowed in keys");
+    let page = core.store.range_as::<KekRecord>(&Range::of(prefix)).await.map_err(|error| store_failed(&error))?;
+    Ok(page.items.into_iter().map(|stored| ((stored.value.provider, stored.value.key), stored.value)).collect())
+}
+
+/// Forgets what is known of a provider's KEKs; in the key servers they stay.
+pub(crate) async fn forget(core: &Core, provider: ProviderId) -> Result<(), Problem> {
+    /// Well below what a transaction takes.
+    const AT_ONCE: usize = 64;
+    let keys: Vec<_> = of(core, provider).await?.into_keys().collect();
+    for some in keys.chunks(AT_ONCE) {
+        let txn = some.iter().fold(Txn::new(), |txn, (provider, key)| txn.delete(store_key(*provider, *key)));
+        let _: Written = core.commit(txn, vec![]).await?;
+    }
+    Ok(())
+}
+
+/// The KEK that `vm` is to be wrapped under: the present one of this provider if it will do, else a new one. The host has it
+/// when this returns.
+pub(crate) async fn wrapping(
+    core: &Arc<Core>,
+    record: &ProviderRecord,
+    vm: &Vm,
+    fresh: bool,
+) -> Result<KeyId, Problem> {
+    let keks = of(core, record.id).await?;
+    match present(record, vm, &keks).filter(|_| !fresh).or_else(|| unused(record, vm, &keks)) {
+        Some(kek) => give_again(core, record, kek).await,
+        None => make(core, record, vm).await,
+    }
+}
+
+/// The KEK of this provider that all of `vm` is wrapped under, if it may go on.
+pub(crate) fn present<'a>(record: &ProviderRecord, vm: &Vm, keks: &'a Keks) -> Option<&'a KekRecord> {
+    let [only] = &vm.providers[..] else { return None };
+    let kek = keks.get(&(record.id, only.key)).filter(|_| only.id == record.id)?;
+    (kek.is_usable() && !record.rotation.replaces(kek.created)).then_some(kek)
+}
+
+/// A KEK that was made for `vm` a short while ago and that nothing is wrapped under, because what it was made for failed.
+fn unused<'a>(record: &ProviderRecord, vm: &Vm, keks: &'a Keks) -> Option<&'a KekRecord> {
+    const HOUR: i64 = 60 * 60;
+    let is_fresh = |kek: &KekRecord| Timestamp::now().as_second() - kek.created.as_second() < HOUR;
+    let is_used = |kek: &KekRecord| vm.providers.iter().any(|used| used.key == kek.key);
+    keks.values().find(|kek| {
+        kek.vm == vm.id && kek.is_usable() && is_fresh(kek) && !is_used(kek) && !record.rotation.replaces(kek.created)
+    })
+}
+
+/// The state of a key that is to wrap again is looked at before.
+async fn give_again(core: &Arc<Core>, record: &ProviderRecord, kek: &KekRecord) -> Result<KeyId, Problem> {
+    let needed = MissingKey { provider: kek.provider, key: kek.key, kms_key: Some(kek.kms_key.clone()) };
+    match fetch(core, record, kek.vm, &needed).await? {
+        KmsKeyState::Active => Ok(kek.key),
+        state => Err(Problem::new(
+            ProblemCode::KmsRefused,
+            format!(
+                "key {} of key provider {} is {state} in its key server and wraps nothing",
+                kek.kms_key, record.name
+            ),
+        )
+        .next("Ask again: a new key is made then.")),
+    }
+}
+
+async fn make(core: &Arc<Core>, record: &ProviderRecord, vm: &Vm) -> Result<KeyId, Problem> {
+    let (key, vm) = (KeyId::random(), vm.id);
+    // A name that no key ever had, so that a key that was made twice is found.
+    let name = format!("cadenas-{vm}-{key}");
+    let made = ask(core, record, move |cluster| made(cluster, &name, vm)).await?;
+    let (id, fetched) = made.map_err(|error| problem(record, &error))?;
+    let kek = KekRecord {
+        provider: record.id,
+        key,
+        kms_key: kms_key(record, &id)?,
+        vm,
+        created: Timestamp::now(),
+        state: state(fetched.state),
+        compromised: None,
+    };
+    give(core, &kek, fetched.material).await?;
+    put(core, &kek).await?;
+    Ok(key)
+}
+
+/// Makes a key and reads it. One that cannot be read will never be used, and goes again.
+fn made(cluster: &Cluster, name: &str, vm: VmId) -> Result<(KmipId, FetchedKey), KmipError> {
+    let id = cluster.create_key(name, &vm.to_string())?;
+    match cluster.key(&id) {
+        Ok(fetched) => Ok((id, fetched)),
+        Err(error) => {
+            // It was never given to anyone; if it cannot be removed either, the first error is the one to tell.
+            drop(cluster.revoke(&id, RevocationReason::CessationOfOperation).and_then(|()| cluster.destroy(&id)));
+            Err(error)
+        }
+    }
+}
+
+/// Fetches a KEK and gives it to the host, whatever its state: what it wrapped must open. Tells the state.
+pub(crate) async fn fetch(
+    core: &Arc<Core>,
+    record: &ProviderRecord,
+    vm: VmId,
+    needed: &MissingKey,
+) -> Result<KmsKeyState, Problem> {
+    let known = known(core, needed.provider, needed.key).await?;
+    let kms_key = needed.kms_key.clone().or_else(|| known.as_ref().map(|kek| kek.kms_key.clone()));
+    let Some(kms_key) = kms_key else { return Err(nameless(record, needed.key)) };
+    let id = kmip_id(record, &kms_key)?;
+    let fetched = match ask(core, record, move |cluster| cluster.key(&id)).await? {
+        Ok(fetched) => fetched,
+        Err(error) => {
+            note_absence(core, record, known, &error).await?;
+            return Err(problem(record, &error));
+        }
+    };
+    let created = fetched.created.map_or_else(Timestamp::now, super::record::time);
+    let (provider, key, state) = (needed.provider, needed.key, state(fetched.state));
+    let kek = KekRecord {
+        state,
+        ..known.unwrap_or(KekRecord { provider, key, kms_key, vm, created, state, compromised: None })
+    };
+    give(core, &kek, fetched.material).await?;
+    note_state(core, record, kek).await?;
+    Ok(state)
+}
+
+async fn known(core: &Core, provider: ProviderId, key: KeyId) -> Result<Option<KekRecord>, Problem> {
+    let stored =
+        core.store.get_as::<KekRecord>(&store_key(provider, key)).await.map_err(|error| store_failed(&error))?;
+    Ok(stored.map(|stored| stored.value))
+}
+
+async fn note_absence(
+    core: &Core,
+    record: &ProviderRecord,
+    known: Option<KekRecord>,
+    error: &KmipError,
+) -> Result<(), Problem> {
+    match known {
+        Some(kek) if matches!(error.kind, cadenas_kmip::KmipErrorKind::NotFound { .. }) => {
+            note_state(core, record, KekRecord { state: KmsKeyState::Missing, ..kek }).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a state that is news, with an event: an alarm, when the key must not be used any more.
+pub(crate) async fn note_state(core: &Core, record: &ProviderRecord, kek: KekRecord) -> Result<(), Problem> {
+    let before = known(core, kek.provider, kek.key).await?;
+    if before.as_ref() == Some(&kek) {
+        return Ok(());
+    }
+    let changed = before.is_none_or(|before| before.state != kek.state);
+    let drafts =
+        if changed && kek.state != KmsKeyState::Active { vec![alarm(core, record, &kek).await] } else { vec![] };
+    let txn = Txn::new().put_as(store_key(kek.provider, kek.key), &kek).map_err(|error| store_failed(&error))?;
+    core.commit(txn, drafts).await.map(|_: Written| ())
+}
+
+async fn alarm(core: &Core, record: &ProviderRecord, kek: &KekRecord) -> Draft {
+    let vm = core.host.vm(kek.vm).await.map_or_else(|_| kek.vm.to_string(), |vm| vm.name);
+    let message = format!(
+        "Alarm: key {} of key provider {} is {} in its key server; VM {vm} is wrapped under it. It wraps nothing any more: \
+         re-encrypt the VM.",
+        kek.kms_key, record.name, kek.state
+    );
+    Draft::new(format!("provider.key-{}", kek.state), message).provider(record.id).vm(kek.vm)
+}
+
+async fn put(core: &Core, kek: &KekRecord) -> Result<(), Problem> {
+    let txn = Txn::new().put_as(store_key(kek.provider, kek.key), kek).map_err(|error| store_failed(&error))?;
+    core.commit(txn, vec![]).await.map(|_: Written| ())
+}
+
+/// The transaction that also says that somebody else may have a KEK.
+pub(crate) fn mark_compromised(txn: Txn, kek: &KekRecord, now: Timestamp) -> Result<Txn, Problem> {
+    let marked = KekRecord { compromised: Some(now), ..kek.clone() };
+    txn.put_as(store_key(kek.provider, kek.key), &marked).map_err(|error| store_failed(&error))
+}
+
+async fn give(core: &Core, kek: &KekRecord, material: SecretBytes) -> Result<(), Problem> {
+    let secret = Kek::from_secret(material).map_err(|error| Problem::internal(&error))?;
+    let secret = ProviderKey::Kek { kek: secret, kms_key: kek.kms_key.clone() };
+    core.host.give_key(KeyPush { provider: kek.provider, key: kek.key, secret }).await
+}
+
+fn kms_key(record: &ProviderRecord, id: &KmipId) -> Result<KmsKeyId, Problem> {
+    id.to_string().parse().map_err(|error: cadenas_keys::NotAKmsKeyId| unusable_name(record, &error))
+}
+
+fn kmip_id(record: &ProviderRecord, kms_key: &KmsKeyId) -> Result<KmipId, Problem> {
+    kms_key.as_str().parse().map_err(|error: cadenas_kmip::NotAKmipId| unusable_name(record, &error))
+}
+
+fn unusable_name(record: &ProviderRecord, error: &(dyn std::error::Error + 'static)) -> Problem {
+    Problem::new(ProblemCode::KmsRefused, format!("key provider {}: {error}", record.name))
+}
+
+fn nameless(record: &ProviderRecord, key: KeyId) -> Problem {
+    let detail = format!("how the key servers of {} name key {key} is not known here", record.name);
+    Problem::new(ProblemCode::VmLocked, detail).next("Register the VM's home here: its descriptor says it.")
+}
+
+pub(super) fn state(state: KeyState) -> KmsKeyState {
+    match state {
+        KeyState::PreActive => KmsKeyState::PreActive,
+        KeyState::Active => KmsKeyState::Active,
+        KeyState::Deactivated => KmsKeyState::Deactivated,
+        KeyState::Compromised => KmsKeyState::Compromised,
+        KeyState::Destroyed => KmsKeyState::Destroyed,
+        KeyState::DestroyedCompromised => KmsKeyState::DestroyedCompromised,
+    }
+}
+
+fn store_key(provider: ProviderId, key: KeyId) -> Key {
+    format!("{KEKS}/{provider}/{key}").parse().expect("UUIDs are allowed in keys")
+}

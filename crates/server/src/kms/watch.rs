@@ -1,0 +1,120 @@
+//! What goes on by itself: keys that are missing are fetched when their servers answer again, and the state of every key in
+//! use is looked at every few minutes.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use cadenas_api::{KmsKeyState, Padlock, Problem, Vm};
+use cadenas_kmip::{KmipError, KmipErrorKind};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::{
+    clusters::ask,
+    keks::{self, KekRecord, fetch, note_state, state},
+};
+use crate::{
+    core::Core,
+    events::Draft,
+    providers::{Catalog, ProviderRecord},
+    repair,
+};
+
+/// How often missing keys are asked for. The clusters' own back-off spares servers that are away.
+const UNLOCK_PERIOD: Duration = Duration::from_secs(10);
+/// How often the states of the keys in use are looked at.
+const STATE_PERIOD: Duration = Duration::from_mins(3);
+
+/// Until the server stops.
+pub(crate) async fn keep_watching(core: Arc<Core>) {
+    let mut ticks = tokio::time::interval(UNLOCK_PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut states_seen = Instant::now();
+    loop {
+        ticks.tick().await;
+        log(unlock_all(&core).await);
+        if states_seen.elapsed() >= STATE_PERIOD {
+            states_seen = Instant::now();
+            log(look_at_states(&core).await);
+        }
+    }
+}
+
+fn log(result: Result<(), Problem>) {
+    if let Err(problem) = result {
+        tracing::warn!(%problem, "standard key providers could not be looked after");
+    }
+}
+
+/// Fetches what locked VMs lack of standard providers, as far as it comes now.
+pub(crate) async fn unlock_all(core: &Arc<Core>) -> Result<(), Problem> {
+    let catalog = core.catalog().await?;
+    if !catalog.providers.values().any(|record| record.as_standard().is_ok()) {
+        return Ok(());
+    }
+    let locked = core.host.vms().await?.into_iter().filter(|vm| vm.padlock == Padlock::Locked);
+    let mut unlocked = Vec::new();
+    for vm in locked {
+        // Who asks for this VM hears why it stays locked; here it is tried again.
+        if unlock(core, &catalog, &vm).await.is_ok_and(|fetched| fetched) {
+            unlocked.push(vm);
+        }
+    }
+    if !unlocked.is_empty() {
+        core.record(unlocked.iter().map(unlocked_event).collect()).await;
+        repair::repair(core).await;
+    }
+    Ok(())
+}
+
+fn unlocked_event(vm: &Vm) -> Draft {
+    Draft::new("vm.unlocked", format!("VM {}: its key server gave its keys.", vm.name)).vm(vm.id)
+}
+
+/// Fetches the keys that `vm` lacks of standard providers that are known here. Tells whether that is all it lacked.
+pub(crate) async fn unlock(core: &Arc<Core>, catalog: &Catalog, vm: &Vm) -> Result<bool, Problem> {
+    let _provider_stays = core.provider_use.read().await;
+    let mut all = !vm.missing_keys.is_empty();
+    for missing in &vm.missing_keys {
+        match catalog.providers.get(&missing.provider).filter(|record| record.as_standard().is_ok()) {
+            Some(record) => drop(fetch(core, record, vm.id, missing).await?),
+            None => all = false,
+        }
+    }
+    Ok(all)
+}
+
+/// Looks at the state of every key that a VM is wrapped under.
+pub(crate) async fn look_at_states(core: &Arc<Core>) -> Result<(), Problem> {
+    let (catalog, keks) = (core.catalog().await?, keks::all(core).await?);
+    let mut in_use: BTreeMap<_, Vec<KekRecord>> = BTreeMap::new();
+    for used in core.host.vms().await?.iter().flat_map(|vm| &vm.providers) {
+        if let Some(kek) = keks.get(&(used.id, used.key)) {
+            in_use.entry(used.id).or_default().push(kek.clone());
+        }
+    }
+    for (provider, keks) in in_use {
+        if let Some(record) = catalog.providers.get(&provider) {
+            look_at(core, record, keks).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Stops at the first that its servers do not answer for: they are away, and the next round comes.
+async fn look_at(core: &Arc<Core>, record: &ProviderRecord, keks: Vec<KekRecord>) -> Result<(), Problem> {
+    for kek in keks {
+        let Ok(id) = kek.kms_key.as_str().parse() else { continue };
+        let answer = ask(core, record, move |cluster| cluster.attributes(&id)).await?;
+        let Some(state) = seen(answer.map(|attributes| state(attributes.state))) else { return Ok(()) };
+        note_state(core, record, KekRecord { state, ..kek }).await?;
+    }
+    Ok(())
+}
+
+/// `None` if the servers do not answer.
+fn seen(answer: Result<KmsKeyState, KmipError>) -> Option<KmsKeyState> {
+    match answer {
+        Ok(state) => Some(state),
+        Err(KmipError { kind: KmipErrorKind::NotFound { .. }, .. }) => Some(KmsKeyState::Missing),
+        Err(_) => None,
+    }
+}
