@@ -102,6 +102,5 @@ async fn write(core: &Core, record: &CopyRecord, drafts: Vec<Draft>) -> Result<(
 /// Paths may hold what keys may not.
 fn store_key(path: &std::path::Path) -> Key {
     let digest = digest::sha256(&[path.as_os_str().as_encoded_bytes()]);
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{COPIES}/{hex}").parse().expect("hex digits are allowed in keys")
+    format!("{COPIES}/{}", hex::encode(digest)).parse().expect("hex digits are allowed in keys")
 }

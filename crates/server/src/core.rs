@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use cadenas_api::{Host, Problem, ProblemCode, chain};
 use cadenas_store::{Store, StoreError};
-use tokio::sync::{RwLock, watch};
+use tokio::sync::{Notify, RwLock, watch};
 
 use crate::{events::EventLog, kms::Clusters, providers::Pushes, repair::Repairs, seal::Seal, tasks::Tasks};
 
@@ -21,6 +21,8 @@ pub(crate) struct Core {
     pub(crate) pushes: Pushes,
     pub(crate) clusters: Clusters,
     pub(crate) repairs: Repairs,
+    /// Wakes who rotates: there may be something to do before the next round.
+    pub(crate) rotate_now: Notify,
     /// Read while a task or the host is given a provider's key, written while a provider is removed: no task begins to use
     /// a provider between the look at its users and its removal, and no key reaches the host after the host forgot it.
     pub(crate) provider_use: RwLock<()>,
@@ -39,6 +41,7 @@ impl Core {
             pushes: Pushes::default(),
             clusters: Clusters::default(),
             repairs: Repairs::default(),
+            rotate_now: Notify::new(),
             provider_use: RwLock::new(()),
             stopping: watch::Sender::new(false),
         }

@@ -62,6 +62,12 @@ pub(crate) async fn all(core: &Core) -> Result<Exposures, Problem> {
     Ok(Exposures(page.items.into_iter().filter_map(|stored| Some((of_vm(&stored.key)?, stored.value))).collect()))
 }
 
+/// Every key that is known to have wrapped one VM's data keys, these or earlier ones, and does no more.
+pub(crate) async fn former_keys(core: &Core, vm: VmId) -> Result<Vec<(ProviderId, KeyId)>, Problem> {
+    let stored = core.store.get_as::<ExposureRecord>(&store_key(vm)).await.map_err(|error| store_failed(&error))?;
+    Ok(stored.map(|stored| stored.value.keys).unwrap_or_default())
+}
+
 /// Remembers the present keys of VMs that are about to be wrapped under others. It comes before: at no moment is a key
 /// forgotten that wrapped something.
 pub(crate) async fn note<'a>(core: &Core, vms: impl Iterator<Item = &'a Vm>) -> Result<(), Problem> {

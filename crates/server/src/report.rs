@@ -109,7 +109,9 @@ pub(crate) async fn keys(core: &Arc<Core>) -> Result<Vec<KeyReport>, Problem> {
     let mut vms = core.host.vms().await?;
     vms.retain(|vm| vm.padlock != Padlock::None);
     vms.sort_by(|one, other| one.name.cmp(&other.name));
-    vms.iter_mut().for_each(|vm| known.complete(core, vm));
+    for vm in &mut vms {
+        known.complete(core, vm);
+    }
     Ok(vms.iter().flat_map(|vm| vm.providers.iter().map(|used| row(&known, vm, used, now))).collect())
 }
 

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How often schedules and what they left to do are looked at.
-const PERIOD: Duration = Duration::from_secs(20);
+const PERIOD: Duration = Duration::from_mins(1);
 /// VMs per second in the background: little enough that nobody notices.
 const BACKGROUND_RATE: NonZeroU32 = NonZeroU32::new(50).expect("not zero");
 const LONGEST_DAYS: u32 = 3650;
@@ -109,6 +109,7 @@ pub(crate) async fn rotate(core: &Arc<Core>, provider: &str, by: Option<&Actor>)
         KindRecord::Native(_) => providers::add_version(core, id, by).await?,
         KindRecord::Standard(_) => core.change_catalog(|catalog| Ok(((), catalog.begin_rotation(id, by)?))).await?,
     }
+    core.rotate_now.notify_one();
     providers::show(core, &id.to_string()).await
 }
 
@@ -133,7 +134,10 @@ pub(crate) async fn keep_rotating(core: Arc<Core>) {
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = core.rotate_now.notified() => {}
+        }
         if let Err(problem) = round(&core).await {
             tracing::warn!(%problem, "a rotation waits");
         }

@@ -38,6 +38,13 @@ pub struct Options {
     pub seal: SealChoice,
     /// The host it works with.
     pub host: Arc<dyn Host>,
+    /// How often the states of the keys in key servers are looked at.
+    pub kms_check: Duration,
+}
+
+impl Options {
+    /// How often states of keys are looked at unless somebody says otherwise.
+    pub const KMS_CHECK: Duration = Duration::from_mins(3);
 }
 
 /// Why a server did not start.
@@ -77,7 +84,7 @@ impl Server {
             listening.abort();
             return Err(StartError::TakeUp(Box::new(problem)));
         }
-        Ok(serve(core, folder, socket, listening))
+        Ok(serve(core, folder, socket, listening, options.kms_check))
     }
 
     /// Runs a server until `shutdown` is ready. One that has not started by then does not.
@@ -151,12 +158,18 @@ async fn take_up(core: &Arc<Core>) -> Result<(), Problem> {
     .await
 }
 
-fn serve(core: Arc<Core>, folder: DataFolder, socket: Socket, listening: JoinHandle<()>) -> Running {
+fn serve(
+    core: Arc<Core>,
+    folder: DataFolder,
+    socket: Socket,
+    listening: JoinHandle<()>,
+    kms_check: Duration,
+) -> Running {
     let path = socket.path().to_owned();
     let (listener, file) = socket.into_parts();
     let serving = tokio::spawn(http::serve(Arc::clone(&core), folder.path().to_owned(), listener));
     let repairing = tokio::spawn(repair::keep_repairing(Arc::clone(&core)));
-    let watching = tokio::spawn(kms::keep_watching(Arc::clone(&core)));
+    let watching = tokio::spawn(kms::keep_watching(Arc::clone(&core), kms_check));
     let rotating = tokio::spawn(rotation::keep_rotating(Arc::clone(&core)));
     let helpers = vec![listening, repairing, watching, rotating];
     tracing::info!(socket = %path.display(), data = %folder.path().display(), host = core.host.name(), "the server listens");

@@ -29,7 +29,9 @@ const LONGEST_SHUTDOWN: u64 = 24 * 60 * 60;
 pub(crate) async fn list(core: &Core) -> Result<Vec<Vm>, Problem> {
     let known = Known::load(core).await?;
     let mut vms = core.host.vms().await?;
-    vms.iter_mut().for_each(|vm| known.complete(core, vm));
+    for vm in &mut vms {
+        known.complete(core, vm);
+    }
     vms.sort_by(|one, other| (&one.name, one.id).cmp(&(&other.name, other.id)));
     Ok(vms)
 }

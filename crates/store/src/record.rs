@@ -13,6 +13,7 @@ pub trait Record: Serialize + DeserializeOwned {
     const VERSION: u32;
 
     /// Reads a value in an earlier form; `None` if this type never had that form.
+    #[must_use]
     fn from_earlier(version: u32, value: serde_json::Value) -> Option<serde_json::Result<Self>> {
         let _ = (version, value);
         None

@@ -40,6 +40,6 @@ pub(crate) async fn start(
     let subject = Subject::Many { name: format!("all VMs with {}", plan.to.name) };
     let live = Arc::new(Live::new(subject, "vm.recrypt-all", Some(plan.to.id), TaskProgress::of_vms(), &by));
     let run = run::Run::new(core, &live, plan, request.jobs, rate);
-    tasks::begin(core, Arc::clone(&live), None, cadenas_store::Txn::new(), run.to_the_end()).await?;
+    tasks::begin(core, Arc::clone(&live), None, cadenas_store::Txn::new(), run.finish()).await?;
     Ok(live)
 }

@@ -58,7 +58,7 @@ impl Run {
     }
 
     /// Until every VM is done, or the task is cancelled.
-    pub(super) async fn to_the_end(mut self) -> Result<VmOutcome, Problem> {
+    pub(super) async fn finish(mut self) -> Result<VmOutcome, Problem> {
         let todo = self.settle_the_rest();
         self.live.progress.expect(u64::try_from(todo.len()).unwrap_or(u64::MAX));
         let catalog = self.core.catalog().await?;

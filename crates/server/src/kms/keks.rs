@@ -14,6 +14,7 @@ use super::clusters::{ask, problem};
 use crate::{
     core::{Core, store_failed},
     events::{Draft, Written},
+    exposure,
     providers::ProviderRecord,
 };
 
@@ -87,7 +88,11 @@ pub(crate) async fn wrapping(
     fresh: bool,
 ) -> Result<KeyId, Problem> {
     let keks = of(core, record.id).await?;
-    match present(record, vm, &keks).filter(|_| !fresh).or_else(|| unused(record, vm, &keks)) {
+    let reusable = match present(record, vm, &keks).filter(|_| !fresh) {
+        Some(kek) => Some(kek),
+        None => unused(record, vm, &keks, &exposure::former_keys(core, vm.id).await?),
+    };
+    match reusable {
         Some(kek) => give_again(core, record, kek).await,
         None => make(core, record, vm).await,
     }
@@ -101,10 +106,17 @@ pub(crate) fn present<'a>(record: &ProviderRecord, vm: &Vm, keks: &'a Keks) -> O
 }
 
 /// A KEK that was made for `vm` a short while ago and that nothing is wrapped under, because what it was made for failed.
-fn unused<'a>(record: &ProviderRecord, vm: &Vm, keks: &'a Keks) -> Option<&'a KekRecord> {
+fn unused<'a>(
+    record: &ProviderRecord,
+    vm: &Vm,
+    keks: &'a Keks,
+    former: &[(ProviderId, KeyId)],
+) -> Option<&'a KekRecord> {
     const HOUR: i64 = 60 * 60;
     let is_fresh = |kek: &KekRecord| Timestamp::now().as_second() - kek.created.as_second() < HOUR;
-    let is_used = |kek: &KekRecord| vm.providers.iter().any(|used| used.key == kek.key);
+    let is_used = |kek: &KekRecord| {
+        vm.providers.iter().any(|used| used.key == kek.key) || former.contains(&(kek.provider, kek.key))
+    };
     keks.values().find(|kek| {
         kek.vm == vm.id && kek.is_usable() && is_fresh(kek) && !is_used(kek) && !record.rotation.replaces(kek.created)
     })

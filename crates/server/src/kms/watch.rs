@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use cadenas_api::{KmsKeyState, Padlock, Problem, Vm};
-use cadenas_kmip::{KmipError, KmipErrorKind};
+use cadenas_kmip::{KeyAttributes, KmipError, KmipErrorKind};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::{
@@ -20,18 +20,16 @@ use crate::{
 
 /// How often missing keys are asked for. The clusters' own back-off spares servers that are away.
 const UNLOCK_PERIOD: Duration = Duration::from_secs(10);
-/// How often the states of the keys in use are looked at.
-const STATE_PERIOD: Duration = Duration::from_mins(3);
 
-/// Until the server stops.
-pub(crate) async fn keep_watching(core: Arc<Core>) {
-    let mut ticks = tokio::time::interval(UNLOCK_PERIOD);
+/// Until the server stops; the states of the keys in use are looked at every `state_period`.
+pub(crate) async fn keep_watching(core: Arc<Core>, state_period: Duration) {
+    let mut ticks = tokio::time::interval(UNLOCK_PERIOD.min(state_period));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut states_seen = Instant::now();
     loop {
         ticks.tick().await;
         log(unlock_all(&core).await);
-        if states_seen.elapsed() >= STATE_PERIOD {
+        if states_seen.elapsed() >= state_period {
             states_seen = Instant::now();
             log(look_at_states(&core).await);
         }
@@ -104,16 +102,16 @@ async fn look_at(core: &Arc<Core>, record: &ProviderRecord, keks: Vec<KekRecord>
     for kek in keks {
         let Ok(id) = kek.kms_key.as_str().parse() else { continue };
         let answer = ask(core, record, move |cluster| cluster.attributes(&id)).await?;
-        let Some(state) = seen(answer.map(|attributes| state(attributes.state))) else { return Ok(()) };
+        let Some(state) = seen(&answer) else { return Ok(()) };
         note_state(core, record, KekRecord { state, ..kek }).await?;
     }
     Ok(())
 }
 
 /// `None` if the servers do not answer.
-fn seen(answer: Result<KmsKeyState, KmipError>) -> Option<KmsKeyState> {
+fn seen(answer: &Result<KeyAttributes, KmipError>) -> Option<KmsKeyState> {
     match answer {
-        Ok(state) => Some(state),
+        Ok(attributes) => Some(state(attributes.state)),
         Err(KmipError { kind: KmipErrorKind::NotFound { .. }, .. }) => Some(KmsKeyState::Missing),
         Err(_) => None,
     }

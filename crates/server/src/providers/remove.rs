@@ -98,10 +98,8 @@ fn in_use(record: &ProviderRecord, users: &[String], copies: &[String]) -> Probl
             "Make those copies anew and forget the old ones (`cadenas copy rm PATH`). With `--force` they stay closed.",
         );
     }
-    let mut detail = format!("key provider {} is used by {}: {}", record.name, counted(users.len()), listed(users));
-    if !copies.is_empty() {
-        detail += &format!("; and needed by {}", listed(copies));
-    }
+    let needed = if copies.is_empty() { String::new() } else { format!("; and needed by {}", listed(copies)) };
+    let detail = format!("key provider {} is used by {}: {}{needed}", record.name, counted(users.len()), listed(users));
     Problem::new(ProblemCode::ProviderInUse, detail).next(
         "Re-encrypt them with another provider (`cadenas vm recrypt VM --provider OTHER`) or decrypt them first. With `--force` \
          they lock when they stop, and open again only when the provider is restored from its backup.",

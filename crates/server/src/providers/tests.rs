@@ -40,6 +40,7 @@ fn a_provider_of_the_first_form_reads_as_a_native_one() {
         "id": record.id, "name": record.name, "tpm_required": false, "created": record.created, "versions": native.versions,
     }});
     let (key, value) = ("provider/id/x".parse().expect("a key"), value.to_string().into_bytes());
-    let read: Stored<ProviderRecord> = Stored::from_entry(Entry { key, value, revision: Revision::new(1) }).expect("it reads");
+    let read: Stored<ProviderRecord> =
+        Stored::from_entry(Entry { key, value, revision: Revision::new(1) }).expect("it reads");
     assert_eq!(read.value, record);
 }

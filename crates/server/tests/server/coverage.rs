@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use cadenas_api::{
-    API_PREFIX, ConfirmBackup, DATASTORE_DEFAULT, DeleteProvider, EventQuery, NATIVE_KEY_PROVIDER, RecryptVm,
-    RegisterVm, RenameProvider, RestoreRequest, SetFeature, SetPolicy, ShutdownVm, TaskQuery, VerifyBackup,
+    API_PREFIX, ConfirmBackup, CopyPath, CreateProvider, DATASTORE_DEFAULT, DeleteProvider, EventQuery,
+    NATIVE_KEY_PROVIDER, ProviderKind, RecryptAll, RecryptVm, RegisterVm, RenameProvider, RestoreRequest, SetFeature,
+    SetKmsIdentity, SetKmsServers, SetKmsUser, SetPolicy, SetRotation, SetTemplate, Sha256, ShutdownVm, TaskQuery,
+    TrustKms, VerifyBackup,
 };
 
 use crate::rig::{PASSWORD, Rig, password};
@@ -14,6 +16,8 @@ async fn every_method_of_the_client_is_answered() {
     let rig = Rig::start().await;
     providers(&rig).await;
     vms(&rig).await;
+    many_vms(&rig).await;
+    key_servers(&rig).await;
     system(&rig).await;
 }
 
@@ -58,6 +62,41 @@ async fn vms(rig: &Rig) {
     client.cancel_task(ended.id).await.expect_err("it has ended");
     assert_eq!(client.tasks().await.expect("list").len(), 9);
     client.unregister_vm("web01").await.expect("unregister");
+}
+
+async fn many_vms(rig: &Rig) {
+    let client = &rig.client;
+    let vm = client.register_vm(&RegisterVm { path: "/vms/web02".into() }).await.expect("register");
+    rig.encrypt(vm.id, None).await.expect("encrypt");
+    assert_eq!(client.plan_recrypt(&RecryptAll::default()).await.expect("plan").vms.len(), 1);
+    assert!(client.recrypt_all(&RecryptAll::default()).await.expect("a task").state.is_final());
+    assert!(client.set_template("web02", SetTemplate { template: true }).await.expect("off").template);
+    let row = client.key_report().await.expect("report").remove(0);
+    assert_eq!(client.mark_compromised(&row.key.to_string()).await.expect("known").vms.len(), 1);
+    let every_days = Some(30);
+    assert!(client.set_rotation("nkp", &SetRotation { every_days }).await.expect("set").rotation.is_some());
+    rig.host.copy_home(vm.id, "/copies/web02");
+    let copy = CopyPath { path: "/copies/web02".into() };
+    client.add_copy(&copy).await.expect("readable");
+    assert_eq!(client.copies().await.expect("list").len(), 1);
+    client.forget_copy(&copy).await.expect("known");
+}
+
+/// What is behind these is tested with key servers in `kms.rs`.
+async fn key_servers(rig: &Rig) {
+    let client = &rig.client;
+    let kms = vec!["127.0.0.1:1".to_owned()];
+    let request =
+        CreateProvider { name: "cluster".to_owned(), kind: ProviderKind::Standard, kms, ..Default::default() };
+    client.create_provider(&request).await.expect("create");
+    let servers = SetKmsServers { servers: vec!["127.0.0.1:2".to_owned()] };
+    client.set_kms_servers("cluster", &servers).await.expect("set");
+    assert!(client.show_certificates("cluster").await.expect("asked")[0].problem.is_some());
+    let trust = TrustKms { pin: vec![Sha256([1; 32])], ..TrustKms::default() };
+    client.trust_kms("cluster", &trust).await.expect("pinned");
+    client.set_kms_identity("cluster", &SetKmsIdentity::SelfSigned).await.expect("made");
+    client.set_kms_user("cluster", &SetKmsUser { user: None, password: None }).await.expect("none");
+    assert!(!client.test_provider("cluster").await.expect("tested")[0].ok);
 }
 
 async fn system(rig: &Rig) {

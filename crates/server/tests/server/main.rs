@@ -1,10 +1,12 @@
 //! The server over its real socket, with a host in memory.
 
 mod backups;
+mod bulk;
 mod coverage;
 mod events;
 mod forms;
 mod host;
+mod kms;
 mod life;
 mod logs;
 mod openapi;

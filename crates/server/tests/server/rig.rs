@@ -1,10 +1,10 @@
 //! A server with its folder, host and client.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use cadenas_api::{
     BackupRequest, Client, ClientError, ConfirmBackup, CreateProvider, P12, Password, Problem, ProblemCode, Provider,
-    SetPolicy, Task, VM_ENCRYPTION_POLICY,
+    SetPolicy, Task, TaskQuery, VM_ENCRYPTION_POLICY,
 };
 use cadenas_keys::VmId;
 use cadenas_secret::SecretBytes;
@@ -41,7 +41,8 @@ impl Rig {
 
     pub(crate) fn options(&self) -> Options {
         let host: Arc<MemoryHost> = Arc::clone(&self.host);
-        Options { data: self.data(), socket: self.client.socket().to_owned(), seal: SealChoice::KeyFile, host }
+        let (data, socket) = (self.data(), self.client.socket().to_owned());
+        Options { data, socket, seal: SealChoice::KeyFile, host, kms_check: Duration::from_secs(1) }
     }
 
     /// Starts the server that was stopped.
@@ -87,6 +88,22 @@ impl Rig {
 
     pub(crate) async fn encrypt(&self, vm: VmId, provider: Option<&str>) -> Result<Task, ClientError> {
         self.client.set_policy(&vm.to_string(), &encryption(provider)).await
+    }
+
+    /// A task when it has ended.
+    pub(crate) async fn ended(&self, task: Task) -> Task {
+        self.client.task(task.id, &TaskQuery { wait: Some(30) }).await.expect("it is kept")
+    }
+
+    /// Waits until something is so.
+    pub(crate) async fn eventually<T>(&self, what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+        for _ in 0..600 {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("not within 30 s: {what}; events: {:?}", self.event_kinds().await);
     }
 
     /// The kinds of all events so far.

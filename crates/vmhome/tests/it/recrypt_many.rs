@@ -1,6 +1,9 @@
 //! Shallow recrypt of many homes: each has its own outcome, and each passes the same points as alone.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use cadenas_keys::{Kek, KeyId, ProviderId, ProviderKey, VmId};
 use cadenas_secret::SecretBytes;
@@ -109,7 +112,7 @@ fn rewraps(bed: &Bed, homes: &[PathBuf]) -> Vec<Rewrap> {
     homes.iter().map(rewrap).collect()
 }
 
-fn key_of(home: &PathBuf) -> KeyId {
+fn key_of(home: &Path) -> KeyId {
     let used = VmHome::open(home).expect("a home").key_safe().keys_used();
     let [(_, key)] = <[_; 1]>::try_from(used.into_iter().collect::<Vec<_>>()).expect("one key");
     key
