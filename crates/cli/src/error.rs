@@ -53,6 +53,33 @@ pub enum Failure {
         /// The provider, as it was named.
         name: String,
     },
+    /// `--kms` without `--kind standard`.
+    #[error("--kms names a key server, which only a standard key provider has")]
+    KmsOfNative,
+    /// `-o csv` where nothing is a list of records.
+    #[error("`-o csv` is for `cadenas report` alone")]
+    NoCsv,
+    /// `provider backup` of a standard provider.
+    #[error("{name} is a standard key provider: its keys are in its key servers, and there is nothing here to back up")]
+    NothingToBackUp {
+        /// The provider.
+        name: String,
+    },
+    /// Somebody has to look at certificates before they are trusted.
+    #[error("somebody has to look at the certificates of {name}'s key servers, and there is no terminal to ask on")]
+    NobodyToTrust {
+        /// The provider, as it was named.
+        name: String,
+    },
+    /// Every certificate was declined.
+    #[error("nothing was changed: no certificate was trusted")]
+    NothingTrusted,
+    /// No key server could be looked at.
+    #[error("nothing was changed: no key server of {name} showed a certificate")]
+    NoCertificate {
+        /// The provider.
+        name: String,
+    },
     /// `vm encrypt` with a policy that does not encrypt.
     #[error("the policy \"{policy}\" does not encrypt")]
     PolicyDoesNotEncrypt {
@@ -117,7 +144,12 @@ impl Failure {
     #[must_use]
     pub fn exit_status(&self) -> u8 {
         match self {
-            Self::PolicyDoesNotEncrypt { .. } | Self::NobodyToConfirm { .. } | Self::BadName(_) => 2,
+            Self::PolicyDoesNotEncrypt { .. }
+            | Self::NobodyToConfirm { .. }
+            | Self::NobodyToTrust { .. }
+            | Self::KmsOfNative
+            | Self::NoCsv
+            | Self::BadName(_) => 2,
             Self::Password(error) => error.exit_status(),
             Self::Disk(error) => error.exit_status(),
             _ => 1,
@@ -197,6 +229,17 @@ impl Failure {
             Self::PolicyDoesNotEncrypt { .. } => {
                 Some("`cadenas policy ls` shows those that do; to decrypt, use `cadenas vm decrypt`".to_owned())
             }
+            Self::KmsOfNative => Some("add --kind standard".to_owned()),
+            Self::NoCsv => Some("use `-o table` or `-o json`".to_owned()),
+            Self::NothingToBackUp { .. } => {
+                Some("back up the key servers, with what their maker gives for it".to_owned())
+            }
+            Self::NobodyToTrust { name } => Some(format!(
+                "look at them with `cadenas provider trust {name} --show`, then give --pin SHA256, or --ca FILE"
+            )),
+            Self::NoCertificate { name } => Some(format!(
+                "`cadenas provider test {name}` says what works; `cadenas provider set-kms` names other servers"
+            )),
             Self::NoServerProgram { .. } => {
                 Some("install the server: the program `cadenasd` belongs beside `cadenas`".to_owned())
             }
@@ -216,8 +259,12 @@ impl Failure {
             Self::BackupNotProved { .. } => "backup-not-proved",
             Self::Backup { .. } => "bad-backup",
             Self::Recover(_) => "home-unfit",
-            Self::NotConfirmed | Self::NobodyToConfirm { .. } => "not-confirmed",
-            Self::PolicyDoesNotEncrypt { .. } => "bad-request",
+            Self::NotConfirmed | Self::NobodyToConfirm { .. } | Self::NobodyToTrust { .. } | Self::NothingTrusted => {
+                "not-confirmed"
+            }
+            Self::PolicyDoesNotEncrypt { .. } | Self::KmsOfNative | Self::NoCsv => "bad-request",
+            Self::NothingToBackUp { .. } => "wrong-provider-kind",
+            Self::NoCertificate { .. } => "kms-unreachable",
             Self::BadName(_) => "bad-name",
             Self::Password(_) => "password-needed",
             Self::Disk(_) => "disk-unfit",

@@ -38,8 +38,16 @@ pub enum FileError {
         source: io::Error,
     },
     /// It is too large to be what it should be.
-    #[error("{} is larger than {LARGEST} bytes and no backup of a key provider", path.display())]
+    #[error("{} is larger than {largest} bytes, so it is not what it should be", path.display())]
     TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// What it may have, in bytes.
+        largest: u64,
+    },
+    /// It should be text.
+    #[error("{} is not text; certificates are taken in PEM", path.display())]
+    NotPem {
         /// The file.
         path: PathBuf,
     },
@@ -58,6 +66,9 @@ impl FileError {
     pub(crate) fn next(&self) -> Option<String> {
         match self {
             Self::Exists { .. } => Some("name another file, or say --force to replace it".to_owned()),
+            Self::NotPem { .. } => {
+                Some("turn DER into PEM with `openssl x509 -inform der -in FILE -out FILE.pem`".to_owned())
+            }
             _ => None,
         }
     }
@@ -71,7 +82,9 @@ pub(crate) enum Replace {
 }
 
 /// No backup is nearly as large; what is larger is not read into memory.
-const LARGEST: u64 = 16 << 20;
+const LARGEST_BACKUP: u64 = 16 << 20;
+/// Some hundred certificates.
+const LARGEST_PEM: u64 = 1 << 20;
 
 /// Refuses early what [`write_private`] would refuse.
 pub(crate) fn may_write(path: &Path, replace: Replace) -> Result<(), FileError> {
@@ -103,19 +116,34 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8], replace: Replace) -> Resu
     flush_folder_of(path).map_err(refused)
 }
 
-/// Reads a file, from the medium rather than from the cache where the system can be asked to.
+/// Reads a backup file, from the medium rather than from the cache where the system can be asked to.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    read_bounded(path, LARGEST_BACKUP)
+}
+
+/// Reads certificates in PEM; what they are is for the server to say.
+pub(crate) fn read_pem(path: &Path) -> Result<String, FileError> {
+    let bytes = read_bounded(path, LARGEST_PEM)?;
+    String::from_utf8(bytes).map_err(|_| FileError::NotPem { path: path.to_owned() })
+}
+
+fn read_bounded(path: &Path, largest: u64) -> Result<Vec<u8>, FileError> {
     let refused = |source| FileError::Read { path: path.to_owned(), source };
     let file = File::open(path).map_err(refused)?;
     // Advice that a file system does not take changes nothing.
     let _ = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
     let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(refused)?;
-    if u64::try_from(bytes.len()).is_ok_and(|len| len <= LARGEST) {
+    file.take(largest + 1).read_to_end(&mut bytes).map_err(refused)?;
+    if u64::try_from(bytes.len()).is_ok_and(|len| len <= largest) {
         Ok(bytes)
     } else {
-        Err(FileError::TooLarge { path: path.to_owned() })
+        Err(FileError::TooLarge { path: path.to_owned(), largest })
     }
+}
+
+/// The path as the server finds it, which works in another folder than the user.
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf, FileError> {
+    std::path::absolute(path).map_err(|source| FileError::Read { path: path.to_owned(), source })
 }
 
 fn beside(path: &Path) -> PathBuf {
@@ -197,5 +225,14 @@ mod tests {
     #[test]
     fn an_endless_file_is_not_read_into_memory() {
         assert!(matches!(read(Path::new("/dev/zero")), Err(FileError::TooLarge { .. })));
+        assert!(matches!(read_pem(Path::new("/dev/zero")), Err(FileError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn a_certificate_that_is_no_text_is_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ca.der");
+        fs::write(&path, b"\x30\x82\xff").expect("written");
+        assert!(matches!(read_pem(&path), Err(FileError::NotPem { .. })));
     }
 }

@@ -10,6 +10,7 @@ mod files;
 mod output;
 mod password;
 mod progress;
+mod question;
 mod session;
 mod terminal;
 
@@ -45,7 +46,7 @@ pub fn tell(text: &str) {
 /// Tells a failure in the format that results have.
 fn report(failure: &Failure, format: OutputFormat) -> ExitCode {
     match format {
-        OutputFormat::Table => tell(&failure.text()),
+        OutputFormat::Table | OutputFormat::Csv => tell(&failure.text()),
         OutputFormat::Json => tell(&format!("{:#}", failure.json())),
     }
     ExitCode::from(failure.exit_status())

@@ -18,6 +18,10 @@ pub enum Kind {
     Password,
     /// Of a disk: `--passphrase-file`.
     Passphrase,
+    /// Of a user of a key server: `--password-file`.
+    UserPassword,
+    /// Of a certificate: `--key`.
+    PrivateKey,
 }
 
 /// No secret could be had.
@@ -52,7 +56,7 @@ pub enum PasswordError {
         file: Option<PathBuf>,
     },
     /// Beyond every length that makes sense.
-    #[error("the {kind} {} is longer than {LONGEST} bytes", origin(.file.as_deref()))]
+    #[error("the {kind} {} is longer than {} bytes", origin(.file.as_deref()), kind.longest())]
     TooLong {
         /// What is too long.
         kind: Kind,
@@ -94,11 +98,17 @@ impl PasswordError {
             Self::NobodyToAsk { kind: Kind::Password } => {
                 Some("give --password-file FILE (`-` for standard input), or --no-password".to_owned())
             }
+            Self::NobodyToAsk { kind: Kind::UserPassword } => {
+                Some("give --password-file FILE (`-` for standard input)".to_owned())
+            }
             Self::NobodyToAsk { kind: Kind::Passphrase } => {
                 Some("give --passphrase-file FILE (`-` for standard input)".to_owned())
             }
             Self::Empty { kind: Kind::Password, .. } => {
                 Some("if the file shall really have no password, say --no-password".to_owned())
+            }
+            Self::NotText { kind: Kind::PrivateKey, .. } => {
+                Some("give it in PEM: `openssl pkey -inform der -in FILE` turns DER into it".to_owned())
             }
             _ => None,
         }
@@ -108,9 +118,20 @@ impl PasswordError {
 impl std::fmt::Display for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Password => "password",
+            Self::Password | Self::UserPassword => "password",
             Self::Passphrase => "passphrase",
+            Self::PrivateKey => "private key",
         })
+    }
+}
+
+impl Kind {
+    /// In bytes: more than any passphrase or private key, less than what would fill the locked memory.
+    fn longest(self) -> usize {
+        match self {
+            Self::Password | Self::UserPassword | Self::Passphrase => 4096,
+            Self::PrivateKey => 16_384,
+        }
     }
 }
 
@@ -122,20 +143,26 @@ pub(crate) fn existing(kind: Kind, file: Option<&Path>, of: &str) -> Result<Secr
     }
 }
 
+/// A secret that exists and is UTF-8 text.
+pub(crate) fn existing_text(kind: Kind, file: Option<&Path>, of: &str) -> Result<SecretBytes, PasswordError> {
+    text(kind, file, existing(kind, file, of)?)
+}
+
 /// A new secret: from `file` (`-`: standard input), else asked for twice. It is UTF-8 text.
 pub(crate) fn new(kind: Kind, file: Option<&Path>, of: &str) -> Result<SecretBytes, PasswordError> {
     let secret = match file {
         Some(file) => from_file(kind, file)?,
         None => asked_twice(kind, of)?,
     };
+    text(kind, file, secret)
+}
+
+fn text(kind: Kind, file: Option<&Path>, secret: SecretBytes) -> Result<SecretBytes, PasswordError> {
     match std::str::from_utf8(secret.expose()) {
         Ok(_) => Ok(secret),
         Err(_) => Err(PasswordError::NotText { kind, file: file.map(Path::to_owned) }),
     }
 }
-
-/// More than any passphrase, less than what would fill the locked memory.
-const LONGEST: usize = 4096;
 
 fn asked_twice(kind: Kind, of: &str) -> Result<SecretBytes, PasswordError> {
     let first = asked(kind, &format!("New {kind} of {of}: "))?;
@@ -154,18 +181,18 @@ fn asked_or_empty(kind: Kind, prompt: &str) -> Result<SecretBytes, PasswordError
     if !io::stdin().is_terminal() {
         return Err(PasswordError::NobodyToAsk { kind });
     }
-    let typed = hidden_line(prompt, LONGEST).map_err(|source| PasswordError::Terminal { kind, source })?;
+    let typed = hidden_line(prompt, kind.longest()).map_err(|source| PasswordError::Terminal { kind, source })?;
     typed.ok_or(PasswordError::TooLong { kind, file: None })
 }
 
 fn from_file(kind: Kind, file: &Path) -> Result<SecretBytes, PasswordError> {
     let unreadable = |source| PasswordError::Unreadable { kind, file: file.to_owned(), source };
     let (bytes, len) = if file == Path::new("-") {
-        read_all(io::stdin().lock()).map_err(unreadable)?
+        read_all(io::stdin().lock(), kind.longest()).map_err(unreadable)?
     } else {
-        read_all(opened(kind, file).map_err(unreadable)?).map_err(unreadable)?
+        read_all(opened(kind, file).map_err(unreadable)?, kind.longest()).map_err(unreadable)?
     };
-    if len > LONGEST {
+    if len > kind.longest() {
         return Err(PasswordError::TooLong { kind, file: Some(file.to_owned()) });
     }
     let secret = without_newline(&bytes.expose()[..len]);
@@ -183,8 +210,8 @@ fn opened(kind: Kind, path: &Path) -> io::Result<File> {
 }
 
 /// Straight into locked memory; one byte more than allowed tells that there is more.
-fn read_all(mut from: impl Read) -> io::Result<(SecretBytes, usize)> {
-    let mut bytes = SecretBytes::zeroed(LONGEST + 1);
+fn read_all(mut from: impl Read, longest: usize) -> io::Result<(SecretBytes, usize)> {
+    let mut bytes = SecretBytes::zeroed(longest + 1);
     let mut len = 0;
     loop {
         match from.read(&mut bytes.expose_mut()[len..]) {
@@ -212,7 +239,8 @@ fn origin(file: Option<&Path>) -> String {
 
 fn capital(kind: Kind) -> &'static str {
     match kind {
-        Kind::Password => "Password",
+        Kind::Password | Kind::UserPassword => "Password",
         Kind::Passphrase => "Passphrase",
+        Kind::PrivateKey => "Private key",
     }
 }

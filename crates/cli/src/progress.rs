@@ -1,11 +1,13 @@
 //! How far a long operation is: a bar on a terminal, a line now and then elsewhere.
 
 use std::{
+    fmt,
     io::{self, IsTerminal},
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use cadenas_api::ProgressUnit;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::output::{
     human::{percent, size},
@@ -27,24 +29,25 @@ pub(crate) enum Display {
 #[derive(Debug)]
 pub(crate) struct Lines {
     label: String,
+    unit: ProgressUnit,
     started: Instant,
     last: Instant,
 }
 
 impl Display {
-    /// For the operation that `label` names.
-    pub(crate) fn new(shown: bool, label: &str) -> Self {
+    /// For the operation that `label` names, which counts `unit`s.
+    pub(crate) fn new(shown: bool, label: &str, unit: ProgressUnit) -> Self {
         if !shown {
             Self::Nothing
         } else if io::stderr().is_terminal() {
-            Self::Bar(bar(label))
+            Self::Bar(bar(label, unit))
         } else {
             let now = Instant::now();
-            Self::Lines(Lines { label: label.to_owned(), started: now, last: now })
+            Self::Lines(Lines { label: label.to_owned(), unit, started: now, last: now })
         }
     }
 
-    /// `done` of `total` bytes are done; zero of zero for an operation that moves none.
+    /// `done` of `total` are done; zero of zero for an operation of one step.
     pub(crate) fn update(&mut self, done: u64, total: u64) {
         match self {
             Self::Nothing => {}
@@ -53,6 +56,14 @@ impl Display {
                 bar.set_position(done.min(total));
             }
             Self::Lines(lines) => lines.update(done, total, Instant::now()),
+        }
+    }
+
+    /// Says something while the operation goes on.
+    pub(crate) fn say(&self, text: &str) {
+        match self {
+            Self::Bar(bar) => bar.suspend(|| warn(text)),
+            Self::Nothing | Self::Lines(_) => warn(text),
         }
     }
 
@@ -82,21 +93,40 @@ impl Lines {
         let per_second = u128::from(done) * 1000 / elapsed.as_millis().max(1);
         let rate = u64::try_from(per_second).unwrap_or(u64::MAX);
         let left = total.saturating_sub(done).checked_div(rate).map(|seconds| format!(", {seconds} s left"));
+        let shown = |count| shown(count, self.unit);
         format!(
             "{}: {} of {} ({} %), {}/s{}",
             self.label,
-            size(done),
-            size(total),
+            shown(done),
+            shown(total),
             percent(done, total),
-            size(rate),
+            shown(rate),
             left.unwrap_or_default()
         )
     }
 }
 
-fn bar(label: &str) -> ProgressBar {
-    const TEMPLATE: &str = "{msg} [{bar:30}] {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left";
-    let style = ProgressStyle::with_template(TEMPLATE).expect("the template is correct").progress_chars("=> ");
+/// So many bytes or VMs.
+pub(crate) fn shown(count: u64, unit: ProgressUnit) -> String {
+    match unit {
+        ProgressUnit::Bytes => size(count),
+        ProgressUnit::Vms if count == 1 => "1 VM".to_owned(),
+        ProgressUnit::Vms => format!("{count} VMs"),
+    }
+}
+
+fn bar(label: &str, unit: ProgressUnit) -> ProgressBar {
+    const BYTES: &str = "{msg} [{bar:30}] {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left";
+    const VMS: &str = "{msg} [{bar:30}] {pos} of {len} VMs  {rate}/s  {eta} left";
+    let template = match unit {
+        ProgressUnit::Bytes => BYTES,
+        ProgressUnit::Vms => VMS,
+    };
+    let style = ProgressStyle::with_template(template).expect("the template is correct").progress_chars("=> ");
+    let style = style.with_key("rate", |state: &ProgressState, text: &mut dyn fmt::Write| {
+        // A bar that cannot be drawn is no reason to stop.
+        let _ = write!(text, "{:.0}", state.per_sec());
+    });
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
     bar.set_style(style);
     bar.set_message(label.to_owned());
@@ -110,7 +140,11 @@ mod tests {
     #[test]
     fn a_line_says_how_far_how_fast_and_how_long_still() {
         let now = Instant::now();
-        let lines = Lines { label: "encrypting web01".to_owned(), started: now, last: now };
+        let lines = |label: &str, unit| Lines { label: label.to_owned(), unit, started: now, last: now };
+        let many = lines("recrypt all VMs", ProgressUnit::Vms);
+        let line = many.line(5000, 10_000, Duration::from_secs(2));
+        assert_eq!(line, "recrypt all VMs: 5000 VMs of 10000 VMs (50 %), 2500 VMs/s, 2 s left");
+        let lines = lines("encrypting web01", ProgressUnit::Bytes);
         let half = lines.line(512 << 20, 1 << 30, Duration::from_secs(4));
         assert_eq!(half, "encrypting web01: 512 MiB of 1 GiB (50 %), 128 MiB/s, 4 s left");
         assert_eq!(lines.line(0, 0, Duration::from_secs(7)), "encrypting web01: 7 s");

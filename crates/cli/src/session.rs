@@ -4,12 +4,17 @@ use std::{future::Future, pin::pin};
 
 use cadenas_api::{Client, ClientError, Problem, ProblemCode, Task, TaskQuery, TaskState, VmOutcome};
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     args::{DEFAULT_SOCKET, Global, vm::WaitArgs},
     commands::{self, Ended},
     error::Failure,
-    output::{Look, Printer, human::harmless, print},
+    output::{
+        Look, Printer,
+        human::{harmless, milliseconds},
+        print,
+    },
     progress::Display,
 };
 
@@ -62,41 +67,89 @@ impl Session {
         request: impl Future<Output = Result<Task, ClientError>>,
         wait: WaitArgs,
     ) -> Result<Task, Failure> {
-        let task = unless_interrupted(request, || Failure::StoppedAsking).await??;
-        let failed = task.state.is_final() && task.state != TaskState::Succeeded;
-        if wait.detach && !failed {
-            // Also of a task that has already succeeded: scripts read the ID.
+        let mut task = self.begin(request).await?;
+        if wait.detach && !has_failed(&task) {
+            // Also of a task that has already succeeded.
             self.tell_id(&task)?;
-        } else if task.state.is_final() {
-            self.tell_end(&task)?;
         } else {
-            return self.wait(task).await;
+            task = self.watch(task).await?;
+            self.tell_end(&task)?;
         }
         Ok(task)
     }
 
-    /// Shows a task's progress until it has ended, then its end.
-    pub(crate) async fn wait(&self, task: Task) -> Result<Task, Failure> {
-        let id = task.id;
-        let task = unless_interrupted(self.ended(task), || Failure::StoppedWaiting { task: id }).await??;
-        self.tell_end(&task)?;
-        Ok(task)
+    /// Asks for a task.
+    pub(crate) async fn begin(
+        &self,
+        request: impl Future<Output = Result<Task, ClientError>>,
+    ) -> Result<Task, Failure> {
+        Ok(unless_interrupted(request, || Failure::StoppedAsking).await??)
     }
 
-    async fn ended(&self, mut task: Task) -> Result<Task, Failure> {
-        const SECONDS_BETWEEN_UPDATES: u64 = 1;
-        let query = TaskQuery { wait: Some(SECONDS_BETWEEN_UPDATES) };
-        let mut display = Display::new(self.printer.shows_progress(), &label(&task));
+    /// Shows a task's progress until it has ended. Ctrl-C stops the waiting, not the task.
+    pub(crate) async fn watch(&self, task: Task) -> Result<Task, Failure> {
+        if task.state.is_final() {
+            return Ok(task);
+        }
+        let id = task.id;
+        unless_interrupted(self.ended(task), || Failure::StoppedWaiting { task: id }).await?
+    }
+
+    /// Shows a task's progress until it has ended. Ctrl-C stops the task, which is then waited for; once more stops the waiting.
+    pub(crate) async fn ended_or_cancelled(&self, mut task: Task) -> Result<Task, Failure> {
+        let mut interrupts = signal(SignalKind::interrupt()).map_err(Failure::Runtime)?;
+        let mut display = self.display(&task);
+        let mut cancelled = false;
         while !task.state.is_final() {
             display.update(task.progress.done, task.progress.total);
-            let gone = |source| gone(&task, source);
-            task = self.client.task(task.id, &query).await.map_err(gone)?;
+            tokio::select! {
+                biased;
+                next = self.later(&task) => task = next?,
+                Some(()) = interrupts.recv() => {
+                    if cancelled {
+                        return Err(Failure::StoppedWaiting { task: task.id });
+                    }
+                    cancelled = true;
+                    display.say("stopping after the VMs at hand; Ctrl-C once more stops only the waiting");
+                    self.cancel(&task).await?;
+                }
+            }
         }
         display.clear();
         Ok(task)
     }
 
-    fn tell_id(&self, task: &Task) -> Result<(), Failure> {
+    async fn ended(&self, mut task: Task) -> Result<Task, Failure> {
+        let mut display = self.display(&task);
+        while !task.state.is_final() {
+            display.update(task.progress.done, task.progress.total);
+            task = self.later(&task).await?;
+        }
+        display.clear();
+        Ok(task)
+    }
+
+    fn display(&self, task: &Task) -> Display {
+        Display::new(self.printer.shows_progress(), &label(task), task.progress.unit)
+    }
+
+    /// The task when it has ended, or a second later.
+    async fn later(&self, task: &Task) -> Result<Task, Failure> {
+        const SECONDS_BETWEEN_UPDATES: u64 = 1;
+        let query = TaskQuery { wait: Some(SECONDS_BETWEEN_UPDATES) };
+        self.client.task(task.id, &query).await.map_err(|source| gone(task, source))
+    }
+
+    /// A refusal says that the task ends by itself, which is waited for anyway.
+    async fn cancel(&self, task: &Task) -> Result<(), Failure> {
+        match self.client.cancel_task(task.id).await {
+            Ok(_) | Err(ClientError::Refused(_)) => Ok(()),
+            Err(source) => Err(gone(task, source)),
+        }
+    }
+
+    /// The task's ID, which scripts read.
+    pub(crate) fn tell_id(&self, task: &Task) -> Result<(), Failure> {
         if self.printer.is_json() {
             self.printer.done(task, |_| String::new())?;
         } else {
@@ -105,7 +158,8 @@ impl Session {
         Ok(())
     }
 
-    fn tell_end(&self, task: &Task) -> Result<(), Failure> {
+    /// A sentence about a task that has ended, or why it failed.
+    pub(crate) fn tell_end(&self, task: &Task) -> Result<(), Failure> {
         if task.state != TaskState::Succeeded {
             let unexplained = || Problem::new(ProblemCode::Internal, format!("task {} {}", task.id, task.state));
             return Err(Failure::TaskFailed(Box::new(task.problem.clone().unwrap_or_else(unexplained))));
@@ -117,14 +171,20 @@ impl Session {
     }
 }
 
-/// How long the core of a shallow re-encryption took; nothing of other tasks.
-fn took(outcome: &VmOutcome) -> String {
-    outcome.microseconds.map_or_else(String::new, |us| format!(" ({}.{:02} ms)", us / 1000, us % 1000 / 10))
+/// Whether a task has ended without success, which is told even to those who do not wait.
+pub(crate) fn has_failed(task: &Task) -> bool {
+    task.state.is_final() && task.state != TaskState::Succeeded
 }
 
-/// What a task does, for people: `encrypt web01`.
+/// How long the core of a shallow re-encryption took; nothing of other tasks.
+fn took(outcome: &VmOutcome) -> String {
+    outcome.microseconds.map_or_else(String::new, |us| format!(" ({})", milliseconds(us)))
+}
+
+/// What a task does, for people: `encrypt web01`, `recrypt all VMs with nkp`.
 pub(crate) fn label(task: &Task) -> String {
     let verb = task.kind.rsplit('.').next().unwrap_or_default();
+    let verb = if task.vm.is_none() { verb.trim_end_matches("-all") } else { verb };
     harmless(&format!("{verb} {}", task.vm_name))
 }
 

@@ -1,10 +1,14 @@
 //! The command line as types: noun, then verb.
 
+pub mod copy;
 pub mod disk;
 pub mod event;
 pub mod feature;
+pub mod kms;
 pub mod program;
 pub mod provider;
+pub mod report;
+pub mod rotation;
 pub mod secret;
 pub mod task;
 pub mod tuning;
@@ -29,8 +33,9 @@ Exit status: 0 done, 1 failed, 2 the command line is wrong.";
 
 /// Encrypts virtual machines on QEMU/KVM hosts.
 ///
-/// No key server is needed: a key provider lives in the server, and one password-protected file is its backup. Disks
-/// and configuration are encrypted in formats that QEMU, cryptsetup and OpenSSL open without Cadenas.
+/// No key server is needed: a key provider lives in the server, and one password-protected file is its backup. Where there is
+/// a key server that speaks KMIP, its keys can be used too. Disks and configuration are encrypted in formats that QEMU,
+/// cryptsetup and OpenSSL open without Cadenas.
 #[derive(Debug, Parser)]
 #[command(name = "cadenas", version, after_help = EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
 pub struct Cli {
@@ -68,6 +73,8 @@ pub enum OutputFormat {
     Table,
     /// For programs
     Json,
+    /// For spreadsheets (RFC 4180); only `cadenas report` has it
+    Csv,
 }
 
 /// The nouns.
@@ -82,6 +89,12 @@ pub enum Command {
     /// Storage policies
     #[command(subcommand, after_help = feature::POLICY_EXAMPLES)]
     Policy(feature::PolicyCommand),
+    /// Copies of VM homes that are no VMs here: backups, which need keys too
+    #[command(subcommand, visible_alias = "copies", after_help = copy::EXAMPLES)]
+    Copy(copy::Command),
+    /// What is to be known of all VMs together
+    #[command(subcommand, visible_alias = "reports", after_help = report::EXAMPLES)]
+    Report(report::Command),
     /// Long operations
     #[command(subcommand, visible_alias = "tasks", after_help = task::EXAMPLES)]
     Task(task::Command),

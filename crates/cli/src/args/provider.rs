@@ -2,9 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueHint};
+use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
-use super::secret::{NewPasswordArgs, PasswordArgs};
+use super::{
+    kms::{self, Identity, SetKms, Trust, User},
+    rotation::{self, MarkCompromised, SetRotation},
+    secret::{NewPasswordArgs, PasswordArgs},
+};
 
 pub(crate) const EXAMPLES: &str = "\
 EXAMPLES:
@@ -12,14 +16,17 @@ EXAMPLES:
   cadenas provider backup nkp --out nkp.p12
   cadenas provider ls
 
-A provider encrypts nothing until its key is in a backup that was proved to open.";
+A native provider encrypts nothing until its key is in a backup that was proved to open. A standard
+provider has the keys of a key server that speaks KMIP; it encrypts nothing until that is trusted.";
 
 const CREATE: &str = "\
 EXAMPLES:
   cadenas provider create nkp
   cadenas provider create nkp-tpm --tpm-required
+  cadenas provider create cluster --kind standard --kms kms1 --kms kms2:5697
 
-Next: cadenas provider backup NAME --out FILE.p12";
+Next, of a native provider: cadenas provider backup NAME --out FILE.p12
+Next, of a standard one:    cadenas provider trust NAME";
 const LS: &str = "\
 EXAMPLES:
   cadenas provider ls
@@ -35,13 +42,6 @@ VMs name their provider by its ID: nothing of them changes.";
 const SET_DEFAULT: &str = "\
 EXAMPLES:
   cadenas provider set-default nkp";
-const ROTATE: &str = "\
-EXAMPLES:
-  cadenas provider rotate nkp
-  cadenas provider backup nkp --out nkp-2.p12      The new key encrypts from here on
-  cadenas vm recrypt web01                         Move a VM to it
-
-Until the new key is in a backup the provider goes on with the last one that is.";
 const RM: &str = "\
 EXAMPLES:
   cadenas provider rm nkp
@@ -72,13 +72,13 @@ EXAMPLES:
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a native key provider
+    /// Make a key provider
     #[command(after_help = CREATE)]
     Create(Create),
     /// List the providers
     #[command(after_help = LS)]
     Ls,
-    /// Show a provider and its keys
+    /// Show a provider, its keys or key servers, and what needs it
     #[command(after_help = SHOW)]
     Show(Named),
     /// Give a provider another name
@@ -87,9 +87,15 @@ pub enum Command {
     /// Encrypt with this provider unless another one is named
     #[command(after_help = SET_DEFAULT)]
     SetDefault(Named),
-    /// Make a new version of a provider's key
-    #[command(after_help = ROTATE)]
+    /// Give a native provider a new key, or the VMs of a standard one new keys
+    #[command(after_help = rotation::ROTATE)]
     Rotate(Named),
+    /// Rotate a provider on a schedule
+    #[command(after_help = rotation::SET_ROTATION)]
+    SetRotation(SetRotation),
+    /// Say that somebody else may have a key, and list the VMs that need a deep recrypt
+    #[command(after_help = rotation::MARK_COMPROMISED)]
+    MarkCompromised(MarkCompromised),
     /// Remove a provider
     #[command(after_help = RM)]
     Rm(Rm),
@@ -102,6 +108,21 @@ pub enum Command {
     /// Bring a provider back, here or on another server
     #[command(after_help = RESTORE)]
     Restore(Restore),
+    /// Trust the key servers of a standard provider
+    #[command(after_help = kms::TRUST)]
+    Trust(Trust),
+    /// Give a standard provider the certificate that its key servers know it by
+    #[command(after_help = kms::IDENTITY)]
+    Identity(Identity),
+    /// Give a standard provider the user that its key servers ask for
+    #[command(after_help = kms::USER)]
+    User(User),
+    /// Replace the key servers of a standard provider
+    #[command(after_help = kms::SET_KMS)]
+    SetKms(SetKms),
+    /// Say, key server by key server, what works
+    #[command(after_help = kms::TEST)]
+    Test(Named),
 }
 
 /// A provider that exists.
@@ -117,9 +138,25 @@ pub struct Named {
 pub struct Create {
     /// Its name: 1 to 63 letters, digits, '.', '_' and '-'
     pub name: String,
+    /// Where its keys come from
+    #[arg(long, value_enum, default_value_t)]
+    pub kind: Kind,
+    /// A key server of a standard provider; may be repeated, in the order in which they shall be asked [default port: 5696]
+    #[arg(long, value_name = "HOST[:PORT]", required_if_eq("kind", "standard"), value_hint = ValueHint::Hostname)]
+    pub kms: Vec<String>,
     /// Only hosts whose keys a TPM 2.0 seals may use it
     #[arg(long)]
     pub tpm_required: bool,
+}
+
+/// Where a provider's keys come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// This server makes them, and one file is their backup
+    #[default]
+    Native,
+    /// A key server that speaks KMIP
+    Standard,
 }
 
 /// `cadenas provider rename`

@@ -24,7 +24,8 @@ const CANCEL: &str = "\
 EXAMPLES:
   cadenas task cancel 0193f1c2-9d1e-7c5a-8f65-0f6f2b3a1d44
 
-What the task had begun is undone.";
+What the task had begun is undone. A task for many VMs stops after those at hand; what is done
+stays.";
 
 /// The verbs.
 #[derive(Debug, Subcommand)]

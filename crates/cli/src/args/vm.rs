@@ -47,7 +47,18 @@ const RECRYPT: &str = "\
 EXAMPLES:
   cadenas vm recrypt web01                         New wrapping of the keys: milliseconds, the VM may run
   cadenas vm recrypt web01 --provider nkp-2        Move it to another provider
-  cadenas vm recrypt --deep web01                  New keys and rewritten disks; the VM must be off";
+  cadenas vm recrypt --deep web01                  New keys and rewritten disks; the VM must be off
+  cadenas vm recrypt --all --dry-run               What would be done, and what cannot be
+  cadenas vm recrypt --all --from cluster --to nkp
+
+With --all, Ctrl-C stops after the VMs at hand. Run it again: what is done is skipped. Exit status 1
+if any VM failed, or could not be re-encrypted to begin with.";
+const TEMPLATE: &str = "\
+EXAMPLES:
+  cadenas vm template golden
+  cadenas vm template golden --off
+
+A template is re-encrypted with the others and does not start.";
 const START: &str = "\
 EXAMPLES:
   cadenas vm start web01";
@@ -96,9 +107,12 @@ pub enum Command {
     /// Decrypt a VM
     #[command(after_help = DECRYPT)]
     Decrypt(Decrypt),
-    /// Change a VM's key
+    /// Change a VM's key, or the keys of all VMs
     #[command(after_help = RECRYPT)]
     Recrypt(Recrypt),
+    /// Make a VM a template, or a VM again
+    #[command(after_help = TEMPLATE)]
+    Template(Template),
     /// Power a VM on
     #[command(after_help = START)]
     Start(Operate),
@@ -250,9 +264,14 @@ pub struct Decrypt {
 
 /// `cadenas vm recrypt`
 #[derive(Debug, Args)]
+#[command(mut_arg("jobs", |jobs| jobs.help(RECRYPT_JOBS)))]
 pub struct Recrypt {
     /// Its name or UUID
-    pub vm: String,
+    #[arg(required_unless_present = "all")]
+    pub vm: Option<String>,
+    /// Which others.
+    #[command(flatten)]
+    pub many: ManyArgs,
     /// With this key provider rather than the default one
     #[arg(long, value_name = "NAME")]
     pub provider: Option<String>,
@@ -265,6 +284,36 @@ pub struct Recrypt {
     /// Whether to wait.
     #[command(flatten)]
     pub wait: WaitArgs,
+}
+
+const RECRYPT_JOBS: &str = "With --deep, threads that read, encrypt and write [default: enough for the cores and for the disk]; \
+    with --all, keys asked of key servers at the same time [default: 8]";
+
+/// Re-encrypting many VMs.
+#[derive(Debug, Args)]
+pub struct ManyArgs {
+    /// Every encrypted VM, running or not, instead of one
+    #[arg(long, conflicts_with_all = ["vm", "provider", "deep", "in_place", "copy", "rate_limit"])]
+    pub all: bool,
+    /// Only VMs that are encrypted with this key provider
+    #[arg(long, value_name = "NAME", requires = "all", conflicts_with = "vm")]
+    pub from: Option<String>,
+    /// With this key provider rather than the default one
+    #[arg(long, value_name = "NAME", requires = "all", conflicts_with = "vm")]
+    pub to: Option<String>,
+    /// Only say what would be done, and what cannot be
+    #[arg(long, requires = "all", conflicts_with_all = ["vm", "detach"])]
+    pub dry_run: bool,
+}
+
+/// `cadenas vm template`
+#[derive(Debug, Args)]
+pub struct Template {
+    /// Its name or UUID
+    pub vm: String,
+    /// Make it a VM again, which starts
+    #[arg(long)]
+    pub off: bool,
 }
 
 /// `cadenas vm shutdown`

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use cadenas_api::{
-    BackupReport, BackupRequest, ConfirmBackup, KeyVersion, KeyVersionState, P12, Password, Provider, ProviderName,
-    RestoreRequest, RestoreResult, Restored, VerifyBackup,
+    BackupReport, BackupRequest, ConfirmBackup, KeyVersion, KeyVersionState, P12, Password, Provider, ProviderKind,
+    ProviderName, RestoreRequest, RestoreResult, Restored, VerifyBackup,
 };
 use cadenas_secret::SecretBytes;
 
@@ -27,6 +27,9 @@ pub(crate) async fn make(session: &Session, args: &Backup) -> Result {
     files::may_write(&args.out, replace)?;
     // Asked first: nobody should choose a password for a provider that is not there.
     let provider = session.client.provider(&args.provider).await?;
+    if provider.kind == ProviderKind::Standard {
+        return Err(Failure::NothingToBackUp { name: provider.name.to_string() });
+    }
     let password = new_password(args, &provider)?;
     let no_password = password.is_none();
     let request = BackupRequest { password: password.as_ref().map(copy), no_password };

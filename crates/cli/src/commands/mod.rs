@@ -1,6 +1,8 @@
 //! What each command does, one module per noun.
 
 pub(crate) mod backup;
+pub(crate) mod bulk;
+pub(crate) mod copy;
 pub(crate) mod disk;
 pub(crate) mod doctor;
 pub(crate) mod event;
@@ -8,6 +10,7 @@ pub(crate) mod feature;
 pub(crate) mod generate;
 pub(crate) mod provider;
 pub(crate) mod recover;
+pub(crate) mod report;
 pub(crate) mod server_program;
 pub(crate) mod task;
 pub(crate) mod vm;
@@ -15,7 +18,7 @@ pub(crate) mod vm;
 use std::future::Future;
 
 use crate::{
-    args::{Cli, Command},
+    args::{Cli, Command, OutputFormat},
     error::Failure,
     output::Printer,
     session::Session,
@@ -35,11 +38,16 @@ pub(crate) type Result<T = Ended, E = Failure> = std::result::Result<T, E>;
 /// Carries out the command.
 pub(crate) fn run(cli: Cli) -> Result {
     let Cli { global, command } = cli;
+    if global.output == OutputFormat::Csv && !matches!(command, Command::Report(_)) {
+        return Err(Failure::NoCsv);
+    }
     let session = Session::new(&global);
     match command {
         Command::Provider(command) => asking(provider::run(&session, command)),
         Command::Vm(command) => asking(vm::run(&session, command)),
         Command::Policy(command) => asking(feature::run_policy(&session, command)),
+        Command::Copy(command) => asking(copy::run(&session, command)),
+        Command::Report(command) => asking(report::run(&session, command)),
         Command::Task(command) => asking(task::run(&session, command)),
         Command::Event(command) => asking(event::run(&session, command)),
         Command::Feature(command) => asking(feature::run(&session, command)),

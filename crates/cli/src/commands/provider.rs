@@ -1,44 +1,60 @@
 //! `cadenas provider`
 
-use std::io::{self, BufRead, IsTerminal, Write};
-
-use cadenas_api::{
-    CreateProvider, DeleteProvider, KeyVersion, KeyVersionState, Provider, ProviderState, RenameProvider,
-};
+use cadenas_api::{CreateProvider, DeleteProvider, Provider, ProviderKind, RenameProvider};
 
 use super::{Result, backup};
 use crate::{
-    args::provider::{Command, Rm},
+    args::provider::{Command, Create, Kind, Rm},
     error::Failure,
-    output::{
-        Look,
-        human::{age, time_and_age},
-        table::Table,
-    },
+    question,
     session::Session,
 };
+
+mod certificate;
+mod identity;
+mod kms;
+mod rotation;
+mod show;
+mod trust;
+
+pub(super) use show::{kind, state};
 
 pub(crate) async fn run(session: &Session, command: Command) -> Result {
     let client = &session.client;
     match command {
-        Command::Create(args) => {
-            let request = CreateProvider { name: args.name, tpm_required: args.tpm_required };
-            session.change(client.create_provider(&request), created).await
-        }
-        Command::Ls => session.show(client.providers(), list).await,
-        Command::Show(args) => session.show(client.provider(&args.provider), detail).await,
+        Command::Create(args) => create(session, args).await,
+        Command::Ls => session.show(client.providers(), show::list).await,
+        Command::Show(args) => session.show(client.provider(&args.provider), show::detail).await,
         Command::Rename(args) => {
             let renamed = |provider: &Provider| format!("{} is now {}", args.provider, provider.name);
             let request = RenameProvider { name: args.name };
             session.change(client.rename_provider(&args.provider, &request), renamed).await
         }
         Command::SetDefault(args) => session.change(client.set_default_provider(&args.provider), made_default).await,
-        Command::Rotate(args) => session.change(client.rotate_provider(&args.provider), rotated).await,
+        Command::Rotate(args) => rotation::rotate(session, &args.provider).await,
+        Command::SetRotation(args) => rotation::set(session, args).await,
+        Command::MarkCompromised(args) => rotation::mark_compromised(session, &args).await,
         Command::Rm(args) => remove(session, args).await,
         Command::Backup(args) => backup::make(session, &args).await,
         Command::VerifyBackup(args) => backup::verify(session, &args).await,
         Command::Restore(args) => backup::restore(session, &args).await,
+        Command::Trust(args) => trust::run(session, args).await,
+        Command::Identity(args) => identity::run(session, args).await,
+        Command::User(args) => kms::set_user(session, args).await,
+        Command::SetKms(args) => kms::set_servers(session, args).await,
+        Command::Test(args) => kms::test(session, &args.provider).await,
     }
+}
+
+async fn create(session: &Session, args: Create) -> Result {
+    let Create { name, kind, kms, tpm_required } = args;
+    let kind = match kind {
+        Kind::Native if !kms.is_empty() => return Err(Failure::KmsOfNative),
+        Kind::Native => ProviderKind::Native,
+        Kind::Standard => ProviderKind::Standard,
+    };
+    let request = CreateProvider { name, tpm_required, kind, kms };
+    session.change(session.client.create_provider(&request), created).await
 }
 
 async fn remove(session: &Session, args: Rm) -> Result {
@@ -53,113 +69,28 @@ async fn remove(session: &Session, args: Rm) -> Result {
 
 /// Asks for the name once more; the server compares it too.
 fn typed_again(name: &str) -> Result<String> {
-    if !io::stdin().is_terminal() {
+    if !question::somebody_is_there() {
         return Err(Failure::NobodyToConfirm { name: name.to_owned() });
     }
-    let mut prompt = io::stderr().lock();
-    write!(prompt, "VMs that use it will be locked. Type the provider's name again to remove it: ")?;
-    prompt.flush()?;
-    let mut typed = String::new();
-    io::stdin().lock().read_line(&mut typed)?;
-    match typed.trim() {
-        "" => Err(Failure::NotConfirmed),
-        typed => Ok(typed.to_owned()),
-    }
+    let typed = question::line("VMs that use it will be locked. Type the provider's name again to remove it:")?;
+    if typed.is_empty() { Err(Failure::NotConfirmed) } else { Ok(typed) }
 }
 
 fn created(provider: &Provider) -> String {
-    format!(
-        "{0} is made ({1}). It encrypts nothing until it is backed up:\n  cadenas provider backup {0} --out {0}.p12",
-        provider.name, provider.id
-    )
+    let (name, id) = (&provider.name, provider.id);
+    match provider.kind {
+        ProviderKind::Native => format!(
+            "{name} is made ({id}). It encrypts nothing until it is backed up:\n  cadenas provider backup {name} --out {name}.p12"
+        ),
+        ProviderKind::Standard => format!(
+            "{name} is made ({id}). It encrypts nothing until its key servers are trusted and know it. Next:\n  \
+             cadenas provider trust {name}                       Look at their certificates\n  \
+             cadenas provider identity {name} --self-signed      Make the certificate that they know Cadenas by\n  \
+             cadenas provider test {name}                        See what works"
+        ),
+    }
 }
 
 fn made_default(provider: &Provider) -> String {
     format!("{} is the default key provider", provider.name)
-}
-
-fn rotated(provider: &Provider) -> String {
-    format!(
-        "{0} has a new key. It encrypts once it is backed up:\n  cadenas provider backup {0} --out {0}-{1}.p12",
-        provider.name,
-        provider.versions.len()
-    )
-}
-
-fn list(providers: &Vec<Provider>, look: &Look) -> String {
-    let mut table = if look.wide {
-        Table::new(["PROVIDER", "STATE", "DEFAULT", "VMS", "KEY AGE", "BACKUP", "TPM", "ID", "KEY"])
-    } else {
-        Table::new(["PROVIDER", "STATE", "DEFAULT", "VMS", "KEY AGE", "BACKUP", "TPM"])
-    };
-    for provider in providers {
-        let row = [
-            provider.name.to_string(),
-            state(provider.state).to_owned(),
-            if provider.default { "*" } else { "" }.to_owned(),
-            provider.vms.to_string(),
-            provider.versions.first().map_or_else(dash, |newest| age(newest.created, look.now)),
-            provider.versions.first().map_or_else(dash, |newest| backup(newest, look)),
-            if provider.tpm_required { "required" } else { "-" }.to_owned(),
-        ];
-        let more = [provider.id.to_string(), provider.key.map_or_else(dash, |key| key.to_string())];
-        table.row(row.into_iter().chain(more.into_iter().take(if look.wide { 2 } else { 0 })));
-    }
-    table.text()
-}
-
-pub(super) fn detail(provider: &Provider, look: &Look) -> String {
-    let mut fields = vec![
-        ("Provider", provider.name.to_string()),
-        ("ID", provider.id.to_string()),
-        ("Kind", "native".to_owned()),
-        ("State", state(provider.state).to_owned()),
-    ];
-    fields.extend(provider.reason.iter().map(|reason| ("Reason", reason.clone())));
-    fields.extend([
-        ("Default", if provider.default { "yes" } else { "no" }.to_owned()),
-        ("TPM", if provider.tpm_required { "required" } else { "not required" }.to_owned()),
-        ("VMs", provider.vms.to_string()),
-        ("Created", time_and_age(provider.created, look.now)),
-    ]);
-    let mut keys = Table::new(["KEY", "STATE", "AGE", "BACKUP", "FINGERPRINT"]);
-    for version in &provider.versions {
-        keys.row([
-            version.id.to_string(),
-            key_state(version.state).to_owned(),
-            age(version.created, look.now),
-            backup(version, look),
-            version.fingerprint.to_string(),
-        ]);
-    }
-    format!("{}\n\n{}", Table::fields(fields).text(), keys.text())
-}
-
-fn backup(version: &KeyVersion, look: &Look) -> String {
-    match (version.backed_up, version.backup_has_password) {
-        (None, _) => "none".to_owned(),
-        (Some(when), Some(false)) => format!("{} ago, NO PASSWORD", age(when, look.now)),
-        (Some(when), _) => format!("{} ago", age(when, look.now)),
-    }
-}
-
-pub(super) fn state(state: ProviderState) -> &'static str {
-    match state {
-        ProviderState::NotBackedUp => "not-backed-up",
-        ProviderState::Pushing => "pushing",
-        ProviderState::Active => "active",
-        ProviderState::Degraded => "degraded",
-    }
-}
-
-fn key_state(state: KeyVersionState) -> &'static str {
-    match state {
-        KeyVersionState::NotBackedUp => "not-backed-up",
-        KeyVersionState::Current => "current",
-        KeyVersionState::Old => "old",
-    }
-}
-
-fn dash() -> String {
-    "-".to_owned()
 }

@@ -2,14 +2,15 @@
 
 use cadenas_api::{Task, TaskQuery, TaskState};
 
-use super::{Ended, Result};
+use super::{Result, bulk};
 use crate::{
     args::task::Command,
     output::{
         Look,
-        human::{age, percent, size, time_and_age},
+        human::{age, percent, time_and_age},
         table::Table,
     },
+    progress::shown,
     session::Session,
 };
 
@@ -19,8 +20,8 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result {
         Command::Ls => session.show(client.tasks(), list).await,
         Command::Show(args) => session.show(client.task(args.task, &TaskQuery::default()), detail).await,
         Command::Wait(args) => {
-            session.wait(client.task(args.task, &TaskQuery::default()).await?).await?;
-            Ok(Ended::Well)
+            let task = session.watch(client.task(args.task, &TaskQuery::default()).await?).await?;
+            bulk::end(session, &task)
         }
         Command::Cancel(args) => session.change(client.cancel_task(args.task), cancelled).await,
     }
@@ -46,7 +47,10 @@ fn detail(task: &Task, look: &Look) -> String {
     let mut fields = vec![
         ("Task", task.id.to_string()),
         ("Kind", task.kind.clone()),
-        ("VM", format!("{} ({})", task.vm_name, task.vm)),
+        match task.vm {
+            Some(vm) => ("VM", format!("{} ({vm})", task.vm_name)),
+            None => ("VMs", task.vm_name.clone()),
+        },
         ("State", task.state.to_string()),
         ("Progress", progress(task)),
         ("By", task.by.to_string()),
@@ -63,11 +67,18 @@ fn detail(task: &Task, look: &Look) -> String {
 
 fn progress(task: &Task) -> String {
     let (done, total) = (task.progress.done, task.progress.total);
-    if total == 0 { "-".to_owned() } else { format!("{} % of {}", percent(done, total), size(total)) }
+    if total == 0 {
+        "-".to_owned()
+    } else {
+        format!("{} % of {}", percent(done, total), shown(total, task.progress.unit))
+    }
 }
 
 fn cancelled(task: &Task) -> String {
     match task.state {
+        TaskState::Running if task.vm.is_none() => {
+            format!("task {} will stop after the VMs at hand; what is done stays", task.id)
+        }
         TaskState::Running => format!("task {} will stop and undo what it had begun", task.id),
         state => format!("task {} {state}", task.id),
     }

@@ -1,9 +1,8 @@
 //! `cadenas vm`
 
-use std::path::{Path, PathBuf};
-
 use cadenas_api::{
-    DATASTORE_DEFAULT, DiskFormat, DiskMethod, RecryptVm, RegisterVm, SetPolicy, ShutdownVm, VM_ENCRYPTION_POLICY, Vm,
+    DATASTORE_DEFAULT, DiskFormat, DiskMethod, MissingKey, RecryptVm, RegisterVm, SetPolicy, SetTemplate, ShutdownVm,
+    VM_ENCRYPTION_POLICY, Vm,
 };
 
 use super::{Ended, Result};
@@ -16,12 +15,15 @@ use crate::{
         },
     },
     error::Failure,
-    files::FileError,
+    files::absolute,
     output::print,
     session::Session,
 };
 
+mod many;
 mod show;
+
+pub(super) use show::padlock;
 
 pub(crate) async fn run(session: &Session, command: Command) -> Result {
     let client = &session.client;
@@ -34,10 +36,10 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result {
             let encryption = EncryptionArgs { work, ..EncryptionArgs::default() };
             set_policy(session, &vm, DATASTORE_DEFAULT.to_owned(), encryption, wait).await
         }
-        Command::Recrypt(Recrypt { vm, provider, deep, work, wait }) => {
-            let TuningArgs { jobs, rate_limit } = work.tuning;
-            let request = RecryptVm { provider, deep, method: method(work), jobs, rate_limit };
-            session.operate(client.recrypt_vm(&vm, &request), wait).await
+        Command::Recrypt(args) => recrypt(session, args).await,
+        Command::Template(args) => {
+            let request = SetTemplate { template: !args.off };
+            session.change(client.set_template(&args.vm, request), template).await
         }
         Command::Start(args) => session.operate(client.start_vm(&args.vm), args.wait).await,
         Command::Shutdown(Shutdown { vm, timeout, wait }) => {
@@ -85,6 +87,17 @@ async fn encrypting(session: &Session, policy: String) -> Result<String> {
     if plain { Err(Failure::PolicyDoesNotEncrypt { policy }) } else { Ok(policy) }
 }
 
+/// One VM, or all; the command line says which.
+async fn recrypt(session: &Session, args: Recrypt) -> Result {
+    let Recrypt { vm, many, provider, deep, work, wait } = args;
+    let TuningArgs { jobs, rate_limit } = work.tuning;
+    let Some(vm) = vm else {
+        return many::run(session, many, jobs, wait).await;
+    };
+    let request = RecryptVm { provider, deep, method: method(work), jobs, rate_limit };
+    session.operate(session.client.recrypt_vm(&vm, &request), wait).await
+}
+
 fn disk_format(format: EncryptedFormat) -> DiskFormat {
     match format {
         EncryptedFormat::Qcow2 => DiskFormat::Qcow2,
@@ -119,20 +132,25 @@ async fn verify(session: &Session, args: &Operate) -> Result {
 }
 
 fn registered(vm: &Vm) -> String {
-    match vm.missing_keys.first() {
-        None => format!("{} is in the inventory, {}", vm.name, show::padlock(vm.padlock)),
-        Some(missing) => format!(
-            "{} is in the inventory, locked: it needs key {} of provider {}; restore that provider from its backup",
-            vm.name, missing.key, missing.provider
-        ),
+    let name = &vm.name;
+    let Some(MissingKey { provider, key, kms_key }) = vm.missing_keys.first() else {
+        return format!("{name} is in the inventory, {}", padlock(vm.padlock));
+    };
+    let needs = match kms_key {
+        None => format!("key {key} of provider {provider}; restore that provider from its backup"),
+        Some(kms_key) => format!("key {kms_key} of the key servers of provider {provider}"),
+    };
+    format!("{name} is in the inventory, locked: it needs {needs}")
+}
+
+fn template(vm: &Vm) -> String {
+    if vm.template {
+        format!("{} is a template: it is re-encrypted with the others and does not start", vm.name)
+    } else {
+        format!("{} is no template any more: it starts", vm.name)
     }
 }
 
 fn unregistered(vm: &Vm) -> String {
     format!("{} is not in the inventory any more; its files stay", vm.name)
-}
-
-/// The server works in another folder than the user.
-fn absolute(path: &Path) -> Result<PathBuf> {
-    std::path::absolute(path).map_err(|source| FileError::Read { path: path.to_owned(), source }.into())
 }

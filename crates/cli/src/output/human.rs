@@ -34,6 +34,22 @@ pub(crate) fn age(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// An age in whole days, which compare at a glance: `<1d`, `9d`, `800d`.
+#[must_use]
+pub(crate) fn days(seconds: i64) -> String {
+    const DAY: i64 = 24 * 60 * 60;
+    match seconds / DAY {
+        ..1 => "<1d".to_owned(),
+        days => format!("{days}d"),
+    }
+}
+
+/// A short time, given in microseconds: `0.74 ms`.
+#[must_use]
+pub(crate) fn milliseconds(microseconds: u64) -> String {
+    format!("{}.{:02} ms", microseconds / 1000, microseconds % 1000 / 10)
+}
+
 /// A moment in RFC 3339, without fractions of a second.
 #[must_use]
 pub(crate) fn time(at: Timestamp) -> String {
@@ -51,6 +67,33 @@ pub(crate) fn time_and_age(then: Timestamp, now: Timestamp) -> String {
 pub(crate) fn percent(done: u64, total: u64) -> u64 {
     let share = (u128::from(done) * 100).checked_div(u128::from(total)).unwrap_or(100);
     u64::try_from(share.min(100)).expect("at most 100")
+}
+
+/// So many of something: `1 VM`, `3 VMs`.
+#[must_use]
+pub(crate) fn count(number: usize, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
+/// The first `most` of some names, and how many more there are: `web01, web02 and 3 more`.
+#[must_use]
+pub(crate) fn listed(names: &[String], most: usize) -> String {
+    let first = names.iter().take(most).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().checked_sub(most) {
+        Some(more @ 1..) => format!("{first} and {more} more"),
+        _ => first,
+    }
+}
+
+/// A word that a shell reads back as it is: names in commands that people paste.
+#[must_use]
+pub(crate) fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/:@%+=,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 /// Text without control characters: names and messages come from outside and must not steer the terminal.
@@ -75,6 +118,29 @@ mod tests {
         let aged = |seconds: i64| age(Timestamp::from_second(2_000_000_000 - seconds).expect("a time"), now);
         let shown = [-5, 0, 59, 60, 3599, 7200, 86_400 * 3, 86_400 * 800].map(aged);
         assert_eq!(shown, ["0s", "0s", "59s", "1m", "59m", "2h", "3d", "2y"]);
+    }
+
+    #[test]
+    fn days_are_whole_and_never_nothing() {
+        assert_eq!([-5, 0, 86_399, 86_400, 86_400 * 800].map(days), ["<1d", "<1d", "<1d", "1d", "800d"]);
+    }
+
+    #[test]
+    fn long_lists_end_with_how_many_more_there_are() {
+        let names = ["a", "b", "c"].map(str::to_owned);
+        assert_eq!(
+            [1, 2, 3, 4].map(|most| listed(&names, most)),
+            ["a and 2 more", "a, b and 1 more", "a, b, c", "a, b, c"]
+        );
+        assert_eq!([0, 1, 2].map(|number| count(number, "VM")), ["0 VMs", "1 VM", "2 VMs"]);
+    }
+
+    #[test]
+    fn a_shell_reads_names_back_as_they_are() {
+        assert_eq!(
+            ["web01", "", "my vm", "it's", "$(x)", "clé"].map(shell_word),
+            ["web01", "''", "'my vm'", r"'it'\''s'", "'$(x)'", "'clé'"]
+        );
     }
 
     #[test]

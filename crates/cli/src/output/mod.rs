@@ -1,5 +1,6 @@
 //! What is printed: tables and sentences for people, the API's JSON for programs.
 
+pub(crate) mod csv;
 pub(crate) mod human;
 pub(crate) mod table;
 
@@ -13,7 +14,7 @@ use crate::args::{Global, OutputFormat};
 /// How to print.
 #[derive(Debug, Clone)]
 pub(crate) struct Printer {
-    json: bool,
+    format: OutputFormat,
     quiet: bool,
     look: Look,
 }
@@ -32,12 +33,17 @@ pub(crate) struct Look {
 impl Printer {
     pub(crate) fn new(global: &Global) -> Self {
         let look = Look { symbols: terminal_shows_symbols(), wide: global.verbose > 0, now: Timestamp::now() };
-        Self { json: global.output == OutputFormat::Json, quiet: global.quiet, look }
+        Self { format: global.output, quiet: global.quiet, look }
     }
 
     /// Whether results are JSON.
     pub(crate) fn is_json(&self) -> bool {
-        self.json
+        self.format == OutputFormat::Json
+    }
+
+    /// How tables look here.
+    pub(crate) fn look(&self) -> &Look {
+        &self.look
     }
 
     /// Whether progress may be shown.
@@ -47,12 +53,29 @@ impl Printer {
 
     /// What was asked for: `value` as JSON, or as `text` shows it.
     pub(crate) fn show<T: Serialize>(&self, value: &T, text: impl FnOnce(&T, &Look) -> String) -> io::Result<()> {
-        if self.json { print_json(value) } else { print(&text(value, &self.look)) }
+        if self.is_json() { print_json(value) } else { print(&text(value, &self.look)) }
+    }
+
+    /// What was asked for, where it has a form for spreadsheets too.
+    pub(crate) fn show_or_csv<T: Serialize>(
+        &self,
+        value: &T,
+        text: impl FnOnce(&T, &Look) -> String,
+        csv: impl FnOnce(&T) -> String,
+    ) -> io::Result<()> {
+        if self.format == OutputFormat::Csv { write(&csv(value)) } else { self.show(value, text) }
+    }
+
+    /// A remark to people beside a result that is a table; `--quiet` leaves it out.
+    pub(crate) fn remark(&self, text: &str) {
+        if self.format == OutputFormat::Table && !self.quiet {
+            crate::tell(text);
+        }
     }
 
     /// That something is done: `value` as JSON, or a sentence, which `--quiet` leaves out.
     pub(crate) fn done<T: Serialize>(&self, value: &T, sentence: impl FnOnce(&T) -> String) -> io::Result<()> {
-        match (self.json, self.quiet) {
+        match (self.is_json(), self.quiet) {
             (true, _) => print_json(value),
             (false, true) => Ok(()),
             (false, false) => print(&sentence(value)),
@@ -61,7 +84,7 @@ impl Printer {
 
     /// One item of an endless list: `value` as JSON on one line, or `text`.
     pub(crate) fn line<T: Serialize>(&self, value: &T, text: impl FnOnce(&T, &Look) -> String) -> io::Result<()> {
-        if self.json { print(&serde_json::to_string(value)?) } else { print(&text(value, &self.look)) }
+        if self.is_json() { print(&serde_json::to_string(value)?) } else { print(&text(value, &self.look)) }
     }
 }
 
@@ -72,9 +95,12 @@ pub(crate) fn warn(text: &str) {
 
 /// Text and one newline, to standard output; unlike `println!` it does not panic when nobody reads.
 pub(crate) fn print(text: &str) -> io::Result<()> {
+    write(&format!("{}\n", text.trim_end_matches('\n')))
+}
+
+fn write(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text.trim_end_matches('\n').as_bytes())?;
-    out.write_all(b"\n")?;
+    out.write_all(text.as_bytes())?;
     out.flush()
 }
 

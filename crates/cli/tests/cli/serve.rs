@@ -111,6 +111,59 @@ fn a_name_that_is_taken_is_told_and_another_can_be_given() {
 }
 
 #[test]
+fn a_standard_provider_is_set_up_step_by_step() {
+    let server = Serving::start();
+    let cluster = |verb: &str, more: &[&str]| server.run(&[&["provider", verb, "cluster"], more].concat());
+    // Nothing listens there.
+    assert!(cluster("create", &["--kind", "standard", "--kms", "127.0.0.1:1"]).ok().contains("provider trust cluster"));
+    assert_eq!(server.provider("cluster")["state"], "not-trusted");
+    assert_eq!(cluster("trust", &["--show"]).status, Some(1));
+    cluster("trust", &["--pin", &"ab".repeat(32)]).ok();
+    cluster("identity", &["--self-signed", "--out", "cadenas.pem"]).ok();
+    other(server.folder.path(), "openssl", &["x509", "-in", "cadenas.pem", "-noout"]);
+    cluster("identity", &["--csr", "--out", "cadenas.csr"]).ok();
+    other(server.folder.path(), "openssl", &["req", "-in", "cadenas.csr", "-noout", "-verify"]);
+    cluster("user", &["--user", "ana", "--password-file", "pw"]).ok();
+    cluster("set-rotation", &["--every", "12w"]).ok();
+    cluster("set-kms", &["--kms", "127.0.0.1:1", "--kms", "localhost"]).ok();
+    let shown = cluster("show", &[]).ok();
+    for expected in ["SHA-256 AB:AB:", "every 84 days", "waits to be signed", "User         ana", "localhost:5696"] {
+        assert!(shown.contains(expected), "{expected}: {shown}");
+    }
+    let tested = cluster("test", &[]);
+    assert_eq!(tested.status, Some(1));
+    assert!(tested.out.starts_with("SERVER") && tested.out.contains("FAILED"), "{}", tested.out);
+    cluster("rm", &[]).ok();
+}
+
+#[test]
+fn what_is_for_one_kind_of_provider_is_refused_for_the_other() {
+    let server = Serving::start();
+    server.run(&["provider", "create", "nkp"]).ok();
+    for args in
+        [&["trust", "nkp", "--show"][..], &["identity", "nkp", "--csr"], &["user", "nkp", "--none"], &["test", "nkp"]]
+    {
+        let told = server.run(&[&["provider"], args].concat()).refused(1);
+        assert!(told.contains("nkp"), "{told}");
+    }
+}
+
+#[test]
+fn where_there_is_no_encrypted_vm_there_is_nothing_to_report_or_to_recrypt() {
+    let server = Serving::start();
+    assert_eq!(server.run(&["report", "keys", "-o", "csv"]).ok().lines().count(), 1);
+    assert_eq!(server.run(&["copy", "ls"]).ok().lines().count(), 1);
+    server.run(&["copy", "add", "missing"]).refused(1);
+    let told = server.run(&["vm", "recrypt", "--all"]).refused(1);
+    assert!(told.contains("default"), "{told}");
+    server.run(&["provider", "create", "nkp"]).ok();
+    server.run(&["provider", "backup", "nkp", "--out", "nkp.p12", "--password-file", "pw"]).ok();
+    assert_eq!(server.run(&["vm", "recrypt", "--all", "--to", "nkp", "--dry-run"]).ok().lines().count(), 1);
+    let said = server.run(&["vm", "recrypt", "--all", "--to", "nkp"]).ok();
+    assert!(said.starts_with("0 VMs re-encrypted, 0 already so, 0 failed"), "{said}");
+}
+
+#[test]
 fn bad_backups_are_refused_by_restore_and_verify_alike() {
     let server = Serving::start();
     let here = server.folder.path();
@@ -161,6 +214,8 @@ fn the_password_is_in_no_log_even_at_trace_level() {
     server.run(&["provider", "create", "nkp"]).ok();
     server.run(&["provider", "backup", "nkp", "--out", "nkp.p12", "--password-file", "pw"]).ok();
     server.run(&["provider", "restore", "nkp.p12", "--password-file", "pw"]).ok();
+    server.run(&["provider", "create", "cluster", "--kind", "standard", "--kms", "127.0.0.1:1"]).ok();
+    server.run(&["provider", "user", "cluster", "--user", "ana", "--password-file", "pw"]).ok();
     let log = server.log();
     assert!(log.contains("TRACE") || log.contains("DEBUG"), "{log}");
     assert!(!log.contains("xyzzy-plugh"), "{log}");

@@ -11,11 +11,11 @@ use crate::{
     terminal::Terminal,
 };
 
-const PROVIDER: &str = "0b3c0f6e-5d0e-4d8b-9f39-6a7c0c9a9e11";
-const KEY: &str = "7d4f4a3e-9a55-4d6e-8f0e-2f4cf6f9b1aa";
-const VM: &str = "11111111-2222-4333-8444-555555555555";
-const TASK: &str = "0193f1c2-9d1e-7c5a-8f65-0f6f2b3a1d44";
-const FINGERPRINT: &str = "000102030405060708090a0b0c0d0e0f";
+pub(crate) const PROVIDER: &str = "0b3c0f6e-5d0e-4d8b-9f39-6a7c0c9a9e11";
+pub(crate) const KEY: &str = "7d4f4a3e-9a55-4d6e-8f0e-2f4cf6f9b1aa";
+pub(crate) const VM: &str = "11111111-2222-4333-8444-555555555555";
+pub(crate) const TASK: &str = "0193f1c2-9d1e-7c5a-8f65-0f6f2b3a1d44";
+pub(crate) const FINGERPRINT: &str = "000102030405060708090a0b0c0d0e0f";
 
 #[test]
 fn vm_ls_shows_padlocks_in_words_where_nobody_looks() {
@@ -44,6 +44,9 @@ fn vm_show_says_what_is_encrypted_and_what_is_missing() {
     assert_snapshot!("vm_show_encrypted", shown(encrypted_vm()));
     assert_snapshot!("vm_show_locked", shown(locked_vm()));
     assert_snapshot!("vm_show_plain", shown(plain_vm()));
+    assert_snapshot!("vm_show_standard", shown(vm_of_a_key_server("deactivated")));
+    let well = shown(vm_of_a_key_server("active"));
+    assert!(well.contains("\nKMS key    17\n"), "that it works needs no words: {well}");
 }
 
 #[test]
@@ -144,8 +147,8 @@ fn quiet_confirms_nothing_and_still_lists() {
     assert!(server.run(&["-q", "provider", "show", "nkp"]).ok().contains("active"));
 }
 
-fn encrypted_vm() -> Value {
-    json!({ "id": VM, "name": "web01", "power": "running", "padlock": "encrypted", "policy": "VM Encryption Policy",
+pub(crate) fn encrypted_vm() -> Value {
+    json!({ "id": VM, "name": "web01", "power": "running", "padlock": "encrypted", "policy": "VM Encryption Policy", "template": false,
         "providers": [{ "id": PROVIDER, "name": "nkp", "key": KEY, "fingerprint": FINGERPRINT }], "home": "/data/web01",
         "disks": [{ "target": "vda", "source": "/data/web01/vda.qcow2", "format": "qcow2", "size": 10_737_418_240_u64,
             "encrypted": true, "cipher": "aes-xts-plain64", "key_created": days_ago(3) },
@@ -153,15 +156,23 @@ fn encrypted_vm() -> Value {
             "encrypted": true, "cipher": "aes-xts-plain64", "key_created": days_ago(3) }] })
 }
 
+fn vm_of_a_key_server(state: &str) -> Value {
+    let key = json!({ "id": PROVIDER, "name": "cluster", "key": KEY, "fingerprint": FINGERPRINT, "kms_key": "17",
+        "created": days_ago(9), "state": state });
+    let due = json!({ "kind": "shallow", "reason": "its key is deactivated in the key server" });
+    let missing = json!([{ "provider": PROVIDER, "key": KEY, "kms_key": "17" }]);
+    merged(encrypted_vm(), json!({ "providers": [key], "due": due, "missing_keys": missing }))
+}
+
 fn plain_vm() -> Value {
     json!({ "id": "21111111-2222-4333-8444-555555555555", "name": "db", "power": "off", "padlock": "none",
-        "policy": "Datastore Default", "providers": [],
+        "policy": "Datastore Default", "template": false, "providers": [],
         "disks": [{ "target": "sda", "source": "nbd", "format": "raw", "encrypted": false }] })
 }
 
 fn locked_vm() -> Value {
     json!({ "id": "31111111-2222-4333-8444-555555555555", "name": "mail", "power": "off", "padlock": "locked",
-        "policy": "VM Encryption Policy", "home": "/data/mail", "disks": [],
+        "policy": "VM Encryption Policy", "template": false, "home": "/data/mail", "disks": [],
         "providers": [{ "id": PROVIDER, "key": KEY, "fingerprint": FINGERPRINT }],
         "missing_keys": [{ "provider": PROVIDER, "key": KEY }] })
 }
@@ -188,25 +199,32 @@ fn task(state: &str) -> Value {
         "created": days_ago(2) })
 }
 
-fn merged(mut value: Value, more: Value) -> Value {
+pub(crate) fn merged(mut value: Value, more: Value) -> Value {
     let Value::Object(more) = more else { panic!("an object") };
     value.as_object_mut().expect("an object").extend(more);
     value
 }
 
-fn days_ago(days: u64) -> Value {
+pub(crate) fn days_ago(days: u64) -> Value {
     // Half an hour more, so that a slow test does not see another age.
     let then = SystemTime::now() - Duration::from_secs(days * 86_400 + 1_800);
     json!(Timestamp::try_from(then).expect("a time"))
 }
 
-/// Dates that depend on when the test runs.
-fn timeless(text: &str) -> String {
-    text.lines()
-        .map(|line| match line.find("20").filter(|_| line.starts_with("Created")) {
-            Some(at) => format!("{}TIME{}", &line[..at], &line[line.find('Z').expect("UTC") + 1..]),
-            None => line.to_owned(),
-        })
-        .collect::<Vec<_>>()
-        .join("\n")
+pub(crate) fn in_days(days: u64) -> Value {
+    let then = SystemTime::now() + Duration::from_secs(days * 86_400 + 1_800);
+    json!(Timestamp::try_from(then).expect("a time"))
+}
+
+/// Text without the moments that depend on when the test runs.
+pub(crate) fn timeless(text: &str) -> String {
+    const SHAPE: &str = "0000-00-00T00:00:00Z";
+    let mut timeless = String::new();
+    let mut rest = text;
+    while let Some(next) = rest.chars().next() {
+        let moment = rest.get(..SHAPE.len()).filter(|part| part.replace(|c: char| c.is_ascii_digit(), "0") == SHAPE);
+        timeless.push_str(if moment.is_some() { "TIME" } else { &rest[..next.len_utf8()] });
+        rest = &rest[moment.map_or(next.len_utf8(), str::len)..];
+    }
+    timeless
 }

@@ -125,7 +125,7 @@ fn after_polls(polls: u64, last: Value) -> Server {
 
 fn running(gib_done: u64) -> Value {
     json!({ "id": TASK, "kind": "vm.encrypt", "vm": "11111111-2222-4333-8444-555555555555", "vm_name": "web01",
-        "state": "running", "progress": { "done": gib_done << 30, "total": 4_u64 << 30 },
+        "state": "running", "progress": { "done": gib_done << 30, "total": 4_u64 << 30, "unit": "bytes" },
         "by": { "uid": 0, "user": "root" }, "created": "2026-01-02T03:04:05Z" })
 }
 

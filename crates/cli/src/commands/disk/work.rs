@@ -12,6 +12,7 @@ use std::{
     thread,
 };
 
+use cadenas_api::ProgressUnit;
 use cadenas_image::{File, ImageInfo, Locking, NewKey, Progress, Source, Target, Tuning, convert, space_needed};
 
 use super::DiskError;
@@ -56,7 +57,8 @@ impl Work {
     /// From here on Ctrl-C stops the work rather than the program.
     pub(super) fn new(printer: &Printer, verb: &str, src: &Path) -> Self {
         stop_on_interrupt();
-        let display = Display::new(printer.shows_progress(), &format!("{verb} {}", src.display()));
+        let label = format!("{verb} {}", src.display());
+        let display = Display::new(printer.shows_progress(), &label, ProgressUnit::Bytes);
         Self { display: Mutex::new(display), done: AtomicU64::new(0), total: AtomicU64::new(0) }
     }
 

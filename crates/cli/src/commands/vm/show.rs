@@ -1,10 +1,11 @@
 //! How VMs look.
 
-use cadenas_api::{Disk, ObjectVerdict, Padlock, ProviderRef, Vm};
+use cadenas_api::{Disk, KmsKeyState, MissingKey, ObjectVerdict, Padlock, ProviderRef, RecryptDue, RecryptKind, Vm};
+use jiff::Timestamp;
 
 use crate::output::{
     Look,
-    human::{age, size},
+    human::{age, shell_word, size},
     table::Table,
 };
 
@@ -38,19 +39,61 @@ pub(super) fn detail(vm: &Vm, look: &Look) -> String {
         ("Padlock", padlock_column(vm, look)),
         ("Policy", vm.policy.clone()),
     ];
-    for provider in &vm.providers {
-        let name = provider.name.as_deref().unwrap_or("unknown here");
-        fields.push(("Provider", format!("{name} ({})", provider.id)));
-        fields.push(("Key", format!("{}, fingerprint {}", provider.key, provider.fingerprint)));
+    if vm.template {
+        fields.push(("Template", "yes: it does not start".to_owned()));
     }
-    for missing in &vm.missing_keys {
-        fields.push(("Lacks", format!("key {} of provider {}", missing.key, missing.provider)));
-    }
+    fields.extend(vm.providers.iter().flat_map(|provider| key(provider, look)));
+    fields.extend(oldest_data_key(vm).map(|created| ("DEK age", age(created, look.now))));
+    fields.extend(vm.due.iter().map(|due| ("Due", due_command(vm, due))));
+    fields.extend(vm.missing_keys.iter().map(|missing| ("Lacks", lacks(missing))));
     fields.extend(vm.home.iter().map(|home| ("Home", home.display().to_string())));
     fields.extend(vm.task.map(|task| ("Task", task.to_string())));
     fields.extend(vm.problem.iter().map(|problem| ("Problem", problem.clone())));
     let fields = Table::fields(fields).text();
     if vm.disks.is_empty() { fields } else { format!("{fields}\n\n{}", disks(&vm.disks, look)) }
+}
+
+/// The key that wraps the VM's data keys, as its provider knows it.
+fn key(provider: &ProviderRef, look: &Look) -> Vec<(&'static str, String)> {
+    let name = provider.name.as_deref().unwrap_or("unknown here");
+    let kind = if provider.kms_key.is_some() { "standard" } else { "native" };
+    let mut fields = vec![
+        ("Provider", format!("{name} ({}), {kind}", provider.id)),
+        ("Key", format!("{}, fingerprint {}", provider.key, provider.fingerprint)),
+    ];
+    fields.extend(provider.kms_key.as_ref().map(|id| ("KMS key", format!("{id}{}", bad_state(provider)))));
+    fields.extend(provider.created.map(|created| ("KEK age", age(created, look.now))));
+    fields
+}
+
+/// An active key needs no words.
+fn bad_state(provider: &ProviderRef) -> String {
+    match provider.state {
+        None | Some(KmsKeyState::Active) => String::new(),
+        Some(state) => format!(", {} in the key server", state.to_string().to_uppercase()),
+    }
+}
+
+fn oldest_data_key(vm: &Vm) -> Option<Timestamp> {
+    vm.disks.iter().filter_map(|disk| disk.key_created).min()
+}
+
+/// Why, and the command, which keeps the VM with its provider.
+fn due_command(vm: &Vm, due: &RecryptDue) -> String {
+    let deep = match due.kind {
+        RecryptKind::Shallow => "",
+        RecryptKind::Deep => " --deep",
+    };
+    let provider = match vm.providers.as_slice() {
+        [ProviderRef { name: Some(name), .. }] => format!(" --provider {name}"),
+        _ => String::new(),
+    };
+    format!("{}: `cadenas vm recrypt{deep} {}{provider}`", due.reason, shell_word(&vm.name))
+}
+
+fn lacks(missing: &MissingKey) -> String {
+    let named = missing.kms_key.as_ref().map(|name| format!(", which its key server names {name}"));
+    format!("key {} of provider {}{}", missing.key, missing.provider, named.unwrap_or_default())
 }
 
 pub(super) fn verdicts(objects: &[ObjectVerdict]) -> String {
@@ -72,7 +115,7 @@ pub(super) fn verdicts(objects: &[ObjectVerdict]) -> String {
 }
 
 /// The padlock in words.
-pub(super) fn padlock(padlock: Padlock) -> &'static str {
+pub(in crate::commands) fn padlock(padlock: Padlock) -> &'static str {
     match padlock {
         Padlock::None => "not encrypted",
         Padlock::Encrypted => "encrypted",
