@@ -12,6 +12,7 @@ mod kms_identity;
 mod kms_trust;
 mod passwords;
 mod program;
+mod recrypt_all;
 mod serve;
 mod server;
 mod tables;
