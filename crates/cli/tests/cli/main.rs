@@ -1,6 +1,7 @@
 //! The program `cadenas` as a user meets it: run as a process, with a server that answers what the test says.
 
 mod backup;
+mod copies;
 mod disk;
 mod disk_in_place;
 mod disk_refusals;
@@ -13,6 +14,7 @@ mod kms_trust;
 mod passwords;
 mod program;
 mod recrypt_all;
+mod rotation;
 mod serve;
 mod server;
 mod tables;
