@@ -2,6 +2,10 @@
 """Recovers an encrypted VM without Cadenas: from the provider's backup, its password and the VM's descriptor.
 
     python3 recover.py PROVIDER.p12 WEB01.cadenas OUT_FOLDER [PASSWORD_FILE]
+    python3 recover.py KEY_FILE     WEB01.cadenas OUT_FOLDER
+
+The second form is for a VM whose key a key server keeps: KEY_FILE is that key as the key server gives it, as 32 bytes or as
+64 hex digits; `kms_key` in the descriptor says which one it is.
 
 Needs Python 3.9 and the package `cryptography` (Debian: python3-cryptography). It writes what `cadenas recover` writes,
 readable for you alone: OUT_FOLDER/TARGET.passphrase for each encrypted disk and OUT_FOLDER/NAME.xml. It changes nothing and
@@ -135,6 +139,26 @@ def provider_keys(p12, password):
     return keys
 
 
+# --- A key server's key: nothing but 32 bytes. ---
+
+
+def key_of_a_key_server(data):
+    """The key, if the file is one; `None` if it is something else, such as a backup."""
+    if len(data) == 32:
+        return data
+    text = data.strip()
+    try:
+        return bytes.fromhex(text.decode()) if len(text) == 64 else None
+    except (ValueError, UnicodeDecodeError):
+        return None
+
+
+def keys_by_fingerprint(key, key_safe):
+    """The key under the IDs of those entries that are its own."""
+    own = [entry for entry in key_safe if "kms_key" in entry and entry["fingerprint"] == fingerprint(key)]
+    return {(entry["provider"], entry["key"]): key for entry in own}
+
+
 # --- The key safe: HKDF-SHA-256 gives the key of the VM, AES-256-GCM unwraps the key of each object. ---
 
 
@@ -155,17 +179,25 @@ def base64url(text):
 
 
 def check_key(entry, keys):
-    kdk = keys.get((entry["provider"], entry["key"]))
-    if kdk is None or fingerprint(kdk) != entry["fingerprint"]:
-        sys.exit(f"{entry['object']} needs key {entry['key']} of provider {entry['provider']}: not in this backup.")
+    key = keys.get((entry["provider"], entry["key"]))
+    if key is not None and fingerprint(key) == entry["fingerprint"]:
+        return
+    if "kms_key" in entry:
+        sys.exit(f"{entry['object']} needs the key that a key server has as {entry['kms_key']}: this is another one.")
+    sys.exit(f"{entry['object']} needs key {entry['key']} of provider {entry['provider']}: not in this backup.")
 
 
 def unwrapped(entry, vm, keys):
     """The data encryption key (DEK) of one entry of the key safe."""
-    kdk = keys[entry["provider"], entry["key"]]
-    ids = [uuid.UUID(entry["provider"]).bytes, uuid.UUID(entry["key"]).bytes, uuid.UUID(vm).bytes]
-    kek = hkdf(kdk, base64url(entry["salt"]), length_prefixed(b"cadenas/kek/v1", *ids), 32)
-    associated = length_prefixed(b"cadenas/dek/v1", *ids, entry["object"].encode())
+    key, entry_object = keys[entry["provider"], entry["key"]], entry["object"].encode()
+    provider_id, key_id, vm_id = (uuid.UUID(text).bytes for text in (entry["provider"], entry["key"], vm))
+    if "kms_key" in entry:
+        kek, kms_key = key, entry["kms_key"].encode()
+        associated = length_prefixed(b"cadenas/dek/kms/v1", provider_id, key_id, kms_key, vm_id, entry_object)
+    else:
+        info = length_prefixed(b"cadenas/kek/v1", provider_id, key_id, vm_id)
+        kek = hkdf(key, base64url(entry["salt"]), info, 32)
+        associated = length_prefixed(b"cadenas/dek/v1", provider_id, key_id, vm_id, entry_object)
     return AESGCM(kek).decrypt(base64url(entry["nonce"]), base64url(entry["wrapped"]), associated)
 
 
@@ -190,18 +222,26 @@ def read(path):
         return file.read()
 
 
-def main(backup, vm_file, out, password_file=None):
+def keys_of_a_backup(p12, password_file):
     if password_file is None:
         password = getpass.getpass("Password of the backup: ")
     else:
         password = read(password_file).decode().removesuffix("\n")
     try:
-        keys = provider_keys(read(backup), password)
+        return provider_keys(p12, password)
     except (ValueError, IndexError, KeyError):
         sys.exit("The backup is damaged or not of this version of Cadenas.")
+
+
+def main(key_source, vm_file, out, password_file=None):
+    source = read(key_source)
+    key = key_of_a_key_server(source)
+    keys = keys_of_a_backup(source, password_file) if key is None else {}
     descriptor = json.loads(read(vm_file))
-    if descriptor["cadenas"] != 1:
+    if descriptor["cadenas"] not in (1, 2):
         sys.exit("The descriptor has a format version that this script does not know.")
+    if key is not None:
+        keys = keys_by_fingerprint(key, descriptor["key_safe"])
     for entry in descriptor["key_safe"]:
         check_key(entry, keys)
     os.makedirs(out, mode=0o700, exist_ok=True)

@@ -41,6 +41,12 @@ impl Kdk {
         fingerprint_of(&self.0)
     }
 
+    /// The same key once more.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self(self.0.copy())
+    }
+
     /// The bytes, for sealing and backup only.
     #[must_use]
     pub fn expose(&self) -> &SecretBytes {

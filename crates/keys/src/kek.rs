@@ -41,6 +41,12 @@ impl Kek {
         fingerprint_of(&self.0)
     }
 
+    /// The same key once more.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self(self.0.copy())
+    }
+
     pub(crate) fn key(&self) -> &SecretBytes {
         &self.0
     }

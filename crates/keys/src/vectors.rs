@@ -22,6 +22,9 @@ struct Vectors {
     seal_associated: String,
     seal_plain: String,
     sealed: Sealed,
+    kms_kek: String,
+    kms_associated: String,
+    kms_entry: KeySafeEntry,
 }
 
 impl Vectors {
@@ -35,6 +38,13 @@ impl Vectors {
 
     fn dek(&self) -> Dek {
         Dek::from_unwrapped(SecretBytes::take_from(hex::decode(&self.dek).expect("hex")))
+    }
+
+    /// The key of the key server's entry, as a host holds it.
+    fn kms_key(&self) -> ProviderKey {
+        let kek = Kek::from_secret(SecretBytes::take_from(hex::decode(&self.kms_kek).expect("hex"))).expect("32 bytes");
+        let Origin::KeyServer { kms_key } = &self.kms_entry.origin else { panic!("the entry is a key server's") };
+        ProviderKey::Kek { kek, kms_key: kms_key.clone() }
     }
 
     fn salt(&self) -> [u8; 32] {
@@ -76,6 +86,19 @@ fn known_wrapped_entry() {
     let entry = ring.wrap_with(vectors.place(), &vectors.dek(), salt, nonce).expect("the key is there");
     assert_eq!(entry, vectors.entry);
     assert!(ring.unwrap(vm, &vectors.entry).expect("authentic").bytes().equals(vectors.dek().bytes().expose()));
+}
+
+#[test]
+fn known_entry_of_a_key_server() {
+    let vectors = Vectors::read();
+    let entry = &vectors.kms_entry;
+    let place = Place { provider: entry.provider, key: entry.key, vm: vectors.vm, object: &entry.object };
+    assert_eq!(hex::encode(place.associated(&entry.origin)), vectors.kms_associated);
+    let ring = KeyRing::new();
+    ring.insert(entry.provider, entry.key, vectors.kms_key()).expect("an empty ring");
+    let wrapped = ring.wrap_with(place, &vectors.dek(), [0; 32], entry.nonce).expect("the key is there");
+    assert_eq!(&wrapped, entry);
+    assert!(ring.unwrap(vectors.vm, entry).expect("authentic").bytes().equals(vectors.dek().bytes().expose()));
 }
 
 #[test]

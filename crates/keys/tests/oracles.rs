@@ -109,10 +109,10 @@ fn the_published_page_shows_the_vectors() {
     let page = fs::read_to_string(root.join("../../docs/formats.md")).expect("the page");
     let vectors = fs::read_to_string(root.join("tests/vectors.json")).expect("the vectors");
     let vectors: serde_json::Value = serde_json::from_str(&vectors).expect("JSON");
-    let (entry, sealed) = (&vectors["entry"], &vectors["sealed"]);
+    let (entry, sealed, kms_entry) = (&vectors["entry"], &vectors["sealed"], &vectors["kms_entry"]);
     let fields =
         |object: &serde_json::Value| object.as_object().expect("an object").values().cloned().collect::<Vec<_>>();
-    let texts = [fields(&vectors), fields(entry), fields(sealed)].concat();
+    let texts = [fields(&vectors), fields(entry), fields(sealed), fields(kms_entry)].concat();
     for text in texts.iter().filter_map(serde_json::Value::as_str) {
         assert!(page.contains(text), "docs/formats.md lacks {text}");
     }

@@ -7,7 +7,9 @@ use std::{
     process::{Command, Output},
 };
 
-use cadenas_keys::{Backup, BackupKey, Dek, Kdk, KeyId, KeyRing, KeySafe, ObjectName, ProviderId, VmId};
+use cadenas_keys::{
+    Backup, BackupKey, Dek, Kdk, Kek, KeyId, KeyRing, KeySafe, ObjectName, ProviderId, ProviderKey, VmId,
+};
 use cadenas_secret::SecretBytes;
 use serde_json::json;
 use tempfile::TempDir;
@@ -59,6 +61,21 @@ fn a_recovered_passphrase_opens_the_disk_with_qemu_img_and_cryptsetup() {
     }
     let open = ["open", "--type", "luks1", "--test-passphrase", "--key-file", &passphrase, &luks];
     assert!(Command::new("cryptsetup").args(open).status().expect("cryptsetup is installed").success());
+}
+
+#[test]
+fn the_script_opens_what_a_key_servers_key_wraps() {
+    let site = Site::of_a_key_server();
+    for (name, bytes) in [("key", vec![7; 32]), ("key-in-hex", [b"07".repeat(32).as_slice(), b"\n"].concat())] {
+        fs::write(site.at("provider.p12"), bytes).expect("written");
+        let output = site.recover("password");
+        assert!(output.status.success(), "{name}: {}", text(&output));
+        let passphrase = fs::read(site.at("out/vda.passphrase")).expect("recovered");
+        assert!(site.deks[0].luks_passphrase().equals(&passphrase));
+        fs::remove_dir_all(site.at("out")).expect("there");
+    }
+    fs::write(site.at("provider.p12"), [8; 32]).expect("written");
+    site.assert_refused("password", "configuration needs the key that a key server has as 7: this is another one.");
 }
 
 #[test]
@@ -129,7 +146,7 @@ fn the_script_names_what_is_wrong_and_writes_nothing() {
     let other = KeyId::random();
     site.write(&site.descriptor.replace(&site.key.to_string(), &other.to_string()));
     site.assert_refused("password", &format!("configuration needs key {other}"));
-    site.write(&site.descriptor.replacen("\"cadenas\":1", "\"cadenas\":2", 1));
+    site.write(&site.descriptor.replacen("\"cadenas\":1", "\"cadenas\":3", 1));
     site.assert_refused("password", "The descriptor has a format version that this script does not know.");
 }
 
@@ -150,6 +167,19 @@ impl Site {
         site.write(&site.descriptor);
         fs::write(site.at("password"), format!("{PASSWORD}\n")).expect("written");
         fs::write(site.at("empty"), "").expect("written");
+        site
+    }
+
+    /// A VM under the key of 32 times 7 that a key server has as "7".
+    fn of_a_key_server() -> Self {
+        let (ring, provider, key) = (KeyRing::new(), ProviderId::random(), KeyId::random());
+        let kek = Kek::from_secret(SecretBytes::take_from(vec![7; 32])).expect("32 bytes");
+        let kms_key = "7".parse().expect("a name");
+        ring.insert(provider, key, ProviderKey::Kek { kek, kms_key }).expect("a new ID");
+        let (vm, deks) = (VmId::random(), [Dek::generate(), Dek::generate()]);
+        let descriptor = descriptor(&ring, (provider, key), vm, &deks).replacen("\"cadenas\":1", "\"cadenas\":2", 1);
+        let site = Self { folder: TempDir::new().expect("a folder"), vm, key, deks, descriptor };
+        site.write(&site.descriptor);
         site
     }
 

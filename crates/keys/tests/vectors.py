@@ -43,6 +43,20 @@ entry = {
     "nonce": base64url(nonce),
     "wrapped": base64url(AESGCM(kek).encrypt(nonce, dek, associated)),
 }
+kms_kek, kms_key = bytes(range(0x80, 0xA0)), "b4faee10-aa2a-4446-8ad4-0881f3422959"
+kms_associated = length_prefixed(
+    b"cadenas/dek/kms/v1", provider.bytes, key.bytes, kms_key.encode(), vm.bytes, name.encode()
+)
+kms_entry = {
+    "object": name,
+    "provider": str(provider),
+    "key": str(key),
+    "kms_key": kms_key,
+    "fingerprint": hkdf(kms_kek, None, length_prefixed(b"cadenas/fingerprint/v1"), 16).hex(),
+    "algorithm": "A256GCMKW",
+    "nonce": base64url(nonce),
+    "wrapped": base64url(AESGCM(kms_kek).encrypt(nonce, dek, kms_associated)),
+}
 header, plain = '{"header":true}', "<domain/>"
 sealed = AESGCM(dek).encrypt(nonce, plain.encode(), header.encode())
 
@@ -59,4 +73,7 @@ print(json.dumps({
     "seal_associated": header,
     "seal_plain": plain,
     "sealed": {"nonce": base64url(nonce), "ciphertext": base64url(sealed)},
+    "kms_kek": kms_kek.hex(),
+    "kms_associated": kms_associated.hex(),
+    "kms_entry": kms_entry,
 }, indent=2))

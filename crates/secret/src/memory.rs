@@ -51,6 +51,12 @@ impl SecretBytes {
         secret
     }
 
+    /// The same secret once more, in locked memory of its own. Named, so that no copy is made unnoticed.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self::new_with(self.len(), |bytes| bytes.copy_from_slice(self.expose()))
+    }
+
     /// The bytes. Whoever calls this keeps them out of logs, errors, arguments and unlocked copies.
     #[must_use]
     pub fn expose(&self) -> &[u8] {

@@ -64,7 +64,7 @@ pub use journal::{Journal, JournalError, Record, Transition};
 pub use locks::ClaimError;
 pub use method::{Made, Method, WhyInPlace};
 pub use names::{FileName, NotAFileName, NotAVmName, VmName};
-pub use recover::{RecoverError, RecoveredFile, Recovery, recover};
+pub use recover::{RecoverError, RecoveredFile, Recovery, RecoveryKey, recover};
 pub use recrypt::{RecryptError, Recrypted, recrypt};
 pub use recrypt_many::{Rewrap, recrypt_many};
 pub use repair::{RepairError, Repaired, repair};

@@ -1,4 +1,5 @@
-//! Recover: what opens the disks without Cadenas, from a backup of the provider and the descriptor alone.
+//! Recover: what opens the disks without Cadenas, from a backup of the provider (or the key of a key server) and the
+//! descriptor alone.
 
 use std::{
     fs,
@@ -6,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cadenas_keys::{Backup, DifferentKey, Kdk, KeyRing, NeededKey, ObjectName, ProviderId};
+use cadenas_keys::{Backup, DifferentKey, Kek, KeyRing, NeededKey, ObjectName, Origin, ProviderId, ProviderKey};
 use cadenas_secret::SecretBytes;
 
 use crate::{
@@ -52,6 +53,14 @@ pub enum RecoverError {
         /// What it needs.
         needed: NeededKey,
     },
+    /// The key is another one.
+    #[error("the key does not open VM {name}, which needs {needed}; fetch that one from the key server")]
+    OtherKey {
+        /// The VM.
+        name: String,
+        /// What it needs.
+        needed: NeededKey,
+    },
     /// The backup has two keys under one ID.
     #[error("the backup contradicts itself")]
     Backup(#[from] DifferentKey),
@@ -63,13 +72,22 @@ pub enum RecoverError {
     File(#[from] FileError),
 }
 
+/// What a VM is recovered with.
+#[derive(Debug, Clone, Copy)]
+pub enum RecoveryKey<'a> {
+    /// A backup of its native provider.
+    Backup(&'a Backup),
+    /// Its key, as the key server of its standard provider gives it.
+    Kek(&'a Kek),
+}
+
 /// Writes `TARGET.passphrase` for each disk and `NAME.xml` of the VM whose home or descriptor is at `path` into the folder
 /// `out`, which is made (mode 0700) if it is not there. No file is overwritten.
-pub fn recover(path: &Path, backup: &Backup, out: &Path) -> Result<Recovery, RecoverError> {
+pub fn recover(path: &Path, key: RecoveryKey<'_>, out: &Path) -> Result<Recovery, RecoverError> {
     let home = VmHome::open(path)?;
-    let keyring = ring(backup)?;
+    let keyring = key.ring(&home)?;
     if let Some(needed) = home.missing_keys(&keyring).into_iter().next() {
-        return Err(RecoverError::OtherBackup { provider: backup.provider, name: home.name().to_string(), needed });
+        return Err(key.lacks(&home, needed));
     }
     make_folder(out)?;
     let passphrases = home.disks().iter().map(|disk| {
@@ -95,14 +113,37 @@ pub fn recover(path: &Path, backup: &Backup, out: &Path) -> Result<Recovery, Rec
     Ok(recovery)
 }
 
-fn ring(backup: &Backup) -> Result<KeyRing, DifferentKey> {
-    let ring = KeyRing::new();
-    for key in &backup.keys {
-        let bytes = key.kdk.expose();
-        let copy = SecretBytes::new_with(bytes.len(), |out| out.copy_from_slice(bytes.expose()));
-        ring.insert(backup.provider, key.id, Kdk::from_secret(copy).expect("as long as the one it was copied from"))?;
+impl RecoveryKey<'_> {
+    /// The keys that this gives for `home`.
+    fn ring(self, home: &VmHome) -> Result<KeyRing, DifferentKey> {
+        let ring = KeyRing::new();
+        match self {
+            Self::Backup(backup) => {
+                for key in &backup.keys {
+                    ring.insert(backup.provider, key.id, key.kdk.copy())?;
+                }
+            }
+            // Which entries it is for, their fingerprints tell.
+            Self::Kek(kek) => {
+                let own = home.key_safe().entries().iter().filter(|entry| entry.fingerprint == kek.fingerprint());
+                for entry in own {
+                    if let Origin::KeyServer { kms_key } = &entry.origin {
+                        let secret = ProviderKey::Kek { kek: kek.copy(), kms_key: kms_key.clone() };
+                        ring.insert(entry.provider, entry.key, secret)?;
+                    }
+                }
+            }
+        }
+        Ok(ring)
     }
-    Ok(ring)
+
+    fn lacks(self, home: &VmHome, needed: NeededKey) -> RecoverError {
+        let name = home.name().to_string();
+        match self {
+            Self::Backup(backup) => RecoverError::OtherBackup { provider: backup.provider, name, needed },
+            Self::Kek(_) => RecoverError::OtherKey { name, needed },
+        }
+    }
 }
 
 fn make_folder(path: &Path) -> Result<(), FileError> {

@@ -3,9 +3,9 @@
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use cadenas_image::{Access, File, open_source};
-use cadenas_keys::{Backup, BackupKey, Kdk, KeyId, ProviderId};
+use cadenas_keys::{Backup, BackupKey, Kdk, Kek, KeyId, ProviderId, ProviderKey};
 use cadenas_secret::SecretBytes;
-use cadenas_vmhome::{NoSteps, RecoverError, recover, recrypt};
+use cadenas_vmhome::{NoSteps, RecoverError, RecoveryKey, recover, recrypt};
 
 use crate::common::{Bed, NOW, XML, names};
 
@@ -26,7 +26,7 @@ fn bed_with_backup() -> (Bed, Backup) {
 fn passphrases_open_the_disks_and_the_definition_is_as_it_was() {
     let (bed, backup) = bed_with_backup();
     let out = bed.folder.path().join("out");
-    let recovery = recover(&bed.descriptor(), &backup, &out).expect("recovered");
+    let recovery = recover(&bed.descriptor(), RecoveryKey::Backup(&backup), &out).expect("recovered");
     assert!(recovery.problems.is_empty());
     assert_eq!(names(&out), ["vda.passphrase", "vdb.passphrase", "web01.xml"]);
     for file in &recovery.files {
@@ -46,12 +46,35 @@ fn passphrases_open_the_disks_and_the_definition_is_as_it_was() {
 }
 
 #[test]
+fn the_key_of_a_key_server_recovers_as_a_backup_does() {
+    let bed = Bed::small();
+    bed.encrypt();
+    let (kek, provider, key) = (kek(), ProviderId::random(), KeyId::random());
+    let kms_key = "7".parse().expect("a name");
+    bed.keyring.insert(provider, key, ProviderKey::Kek { kek: kek.copy(), kms_key }).expect("new");
+    recrypt(&bed.home(), &bed.keyring, provider, key, &NoSteps).expect("recrypted");
+    let out = bed.folder.path().join("out");
+    let other = recover(&bed.home(), RecoveryKey::Kek(&self::kek()), &out).expect_err("another key");
+    assert!(
+        matches!(&other, RecoverError::OtherKey { .. }) && other.to_string().contains("7 on its key server"),
+        "{other}"
+    );
+    let recovery = recover(&bed.home(), RecoveryKey::Kek(&kek), &out).expect("recovered");
+    assert!(recovery.problems.is_empty());
+    assert_eq!(names(&out), ["vda.passphrase", "vdb.passphrase", "web01.xml"]);
+}
+
+fn kek() -> Kek {
+    Kek::from_secret(SecretBytes::random(32)).expect("32 bytes")
+}
+
+#[test]
 fn nothing_is_overwritten() {
     let (bed, backup) = bed_with_backup();
     let out = bed.folder.path().join("out");
     fs::create_dir(&out).expect("a folder");
     fs::write(out.join("vdb.passphrase"), "precious").expect("written");
-    assert!(matches!(recover(&bed.home(), &backup, &out), Err(RecoverError::Exists(_))));
+    assert!(matches!(recover(&bed.home(), RecoveryKey::Backup(&backup), &out), Err(RecoverError::Exists(_))));
     assert_eq!(names(&out), ["vdb.passphrase"]);
     assert_eq!(fs::read(out.join("vdb.passphrase")).expect("read"), b"precious");
 }
@@ -61,7 +84,7 @@ fn a_backup_of_another_provider_is_told() {
     let (bed, mut backup) = bed_with_backup();
     backup.provider = ProviderId::random();
     let out = bed.folder.path().join("out");
-    let error = recover(&bed.home(), &backup, &out).expect_err("another provider");
+    let error = recover(&bed.home(), RecoveryKey::Backup(&backup), &out).expect_err("another provider");
     assert!(error.to_string().contains(&backup.provider.to_string()), "{error}");
     assert!(!out.exists());
 }
@@ -73,6 +96,6 @@ fn a_damaged_configuration_does_not_keep_the_passphrases() {
     let at = text.rfind("\"ciphertext\": \"").expect("a field") + 20;
     let other = if &text[at..=at] == "A" { "B" } else { "A" };
     fs::write(bed.descriptor(), format!("{}{other}{}", &text[..at], &text[at + 1..])).expect("written");
-    let recovery = recover(&bed.home(), &backup, &bed.folder.path().join("out")).expect("partly");
+    let recovery = recover(&bed.home(), RecoveryKey::Backup(&backup), &bed.folder.path().join("out")).expect("partly");
     assert_eq!((recovery.files.len(), recovery.problems.len()), (2, 1));
 }
