@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use cadenas_keys::{KEK_BYTES, Kek};
 use cadenas_secret::SecretBytes;
 
 use crate::terminal::hidden_line;
@@ -22,6 +23,8 @@ pub enum Kind {
     UserPassword,
     /// Of a certificate: `--key`.
     PrivateKey,
+    /// Of a VM, from its key server: `--key`.
+    VmKey,
 }
 
 /// No secret could be had.
@@ -54,6 +57,12 @@ pub enum PasswordError {
         kind: Kind,
         /// The file.
         file: Option<PathBuf>,
+    },
+    /// Neither the bytes of a key nor its digits.
+    #[error("the {} {} is neither 32 bytes nor 64 hex digits", Kind::VmKey, origin(Some(.file)))]
+    NotAKey {
+        /// The file.
+        file: PathBuf,
     },
     /// Beyond every length that makes sense.
     #[error("the {kind} {} is longer than {} bytes", origin(.file.as_deref()), kind.longest())]
@@ -121,6 +130,7 @@ impl std::fmt::Display for Kind {
             Self::Password | Self::UserPassword => "password",
             Self::Passphrase => "passphrase",
             Self::PrivateKey => "private key",
+            Self::VmKey => "key",
         })
     }
 }
@@ -129,7 +139,7 @@ impl Kind {
     /// In bytes: more than any passphrase or private key, less than what would fill the locked memory.
     fn longest(self) -> usize {
         match self {
-            Self::Password | Self::UserPassword | Self::Passphrase => 4096,
+            Self::Password | Self::UserPassword | Self::Passphrase | Self::VmKey => 4096,
             Self::PrivateKey => 16_384,
         }
     }
@@ -155,6 +165,25 @@ pub(crate) fn new(kind: Kind, file: Option<&Path>, of: &str) -> Result<SecretByt
         None => asked_twice(kind, of)?,
     };
     text(kind, file, secret)
+}
+
+/// A VM's key from `file` (`-`: standard input): its bytes, or their hex digits with spaces or a newline around them.
+pub(crate) fn vm_key(file: &Path) -> Result<Kek, PasswordError> {
+    let bytes = all_of(Kind::VmKey, file)?;
+    let key = if bytes.len() == KEK_BYTES { Some(bytes) } else { from_hex(bytes.expose().trim_ascii()) };
+    key.and_then(|key| Kek::from_secret(key).ok()).ok_or_else(|| PasswordError::NotAKey { file: file.to_owned() })
+}
+
+fn from_hex(digits: &[u8]) -> Option<SecretBytes> {
+    let value = |digit: u8| char::from(digit).to_digit(16);
+    if digits.len() != 2 * KEK_BYTES {
+        return None;
+    }
+    let mut key = SecretBytes::zeroed(KEK_BYTES);
+    for (byte, pair) in key.expose_mut().iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = u8::try_from(16 * value(pair[0])? + value(pair[1])?).ok()?;
+    }
+    Some(key)
 }
 
 fn text(kind: Kind, file: Option<&Path>, secret: SecretBytes) -> Result<SecretBytes, PasswordError> {
@@ -186,6 +215,12 @@ fn asked_or_empty(kind: Kind, prompt: &str) -> Result<SecretBytes, PasswordError
 }
 
 fn from_file(kind: Kind, file: &Path) -> Result<SecretBytes, PasswordError> {
+    let secret = without_newline(all_of(kind, file)?.expose());
+    if secret.is_empty() { Err(PasswordError::Empty { kind, file: Some(file.to_owned()) }) } else { Ok(secret) }
+}
+
+/// Every byte of a file.
+fn all_of(kind: Kind, file: &Path) -> Result<SecretBytes, PasswordError> {
     let unreadable = |source| PasswordError::Unreadable { kind, file: file.to_owned(), source };
     let (bytes, len) = if file == Path::new("-") {
         read_all(io::stdin().lock(), kind.longest()).map_err(unreadable)?
@@ -195,8 +230,7 @@ fn from_file(kind: Kind, file: &Path) -> Result<SecretBytes, PasswordError> {
     if len > kind.longest() {
         return Err(PasswordError::TooLong { kind, file: Some(file.to_owned()) });
     }
-    let secret = without_newline(&bytes.expose()[..len]);
-    if secret.is_empty() { Err(PasswordError::Empty { kind, file: Some(file.to_owned()) }) } else { Ok(secret) }
+    Ok(SecretBytes::new_with(len, |all| all.copy_from_slice(&bytes.expose()[..len])))
 }
 
 fn opened(kind: Kind, path: &Path) -> io::Result<File> {
@@ -242,5 +276,6 @@ fn capital(kind: Kind) -> &'static str {
         Kind::Password | Kind::UserPassword => "Password",
         Kind::Passphrase => "Passphrase",
         Kind::PrivateKey => "Private key",
+        Kind::VmKey => "Key",
     }
 }

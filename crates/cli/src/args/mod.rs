@@ -107,7 +107,7 @@ pub enum Command {
     /// Disk images alone, without a server
     #[command(subcommand, after_help = disk::EXAMPLES)]
     Disk(disk::Command),
-    /// Get a VM's passphrases and definition out of its home and a backup file, without a server
+    /// Get a VM's passphrases and definition out of its home and a backup file or key, without a server
     #[command(after_help = program::RECOVER_EXAMPLES)]
     Recover(program::Recover),
     /// Check this host's prerequisites and say how to mend each

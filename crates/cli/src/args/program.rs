@@ -10,6 +10,10 @@ use super::secret::PasswordArgs;
 pub(crate) const RECOVER_EXAMPLES: &str = "\
 EXAMPLES:
   cadenas recover --backup nkp.p12 --vm web01/web01.cadenas --out recovered
+  cadenas recover --key kek.bin --vm web01/web01.cadenas --out recovered
+
+A VM of a native key provider needs that provider's backup. A VM of a standard one needs the key that
+its key server keeps; the field `kms_key` in the descriptor names it.
 
 Writes a file with the passphrase of each disk, for qemu-img and cryptsetup, and the VM's domain XML for `virsh define`.
 All are readable only by you; delete them when you are done.";
@@ -37,9 +41,9 @@ EXAMPLES:
 /// `cadenas recover`
 #[derive(Debug, Args)]
 pub struct Recover {
-    /// The key provider's backup file
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub backup: PathBuf,
+    /// What opens it.
+    #[command(flatten)]
+    pub with: RecoverWith,
     /// The VM's descriptor
     #[arg(long, value_name = "DESCRIPTOR", value_hint = ValueHint::FilePath)]
     pub vm: PathBuf,
@@ -49,6 +53,18 @@ pub struct Recover {
     /// The password.
     #[command(flatten)]
     pub password: PasswordArgs,
+}
+
+/// What a VM is recovered with: one of these.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct RecoverWith {
+    /// The backup file of the VM's key provider
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub backup: Option<PathBuf>,
+    /// The VM's key, as its key server gives it: 32 bytes or 64 hex digits in a file, or standard input if FILE is `-`
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["password_file", "no_password"], value_hint = ValueHint::FilePath)]
+    pub key: Option<PathBuf>,
 }
 
 /// `cadenas serve`

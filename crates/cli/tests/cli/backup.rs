@@ -4,7 +4,10 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use serde_json::{Value, json};
 
-use crate::server::{Answer, Server, problem};
+use crate::{
+    passwords::private,
+    server::{Answer, Server, problem},
+};
 
 const BACKUP: [&str; 6] = ["provider", "backup", "nkp", "--out", "nkp.p12", "--no-password"];
 
@@ -102,6 +105,36 @@ fn recover_refuses_what_is_no_backup() {
     let told = server.run(&args).refused(1);
     assert!(told.starts_with("cadenas: cannot use the backup nkp.p12: "), "{told}");
     assert!(!server.folder().join("out").exists());
+}
+
+#[test]
+fn recover_takes_the_key_of_a_key_server_as_bytes_or_digits_and_nothing_else() {
+    let server = backup_server();
+    let recover =
+        |file: &str| server.run(&["recover", "--vm", "web01.cadenas", "--out", "out", "--key", file]).refused(1);
+    let cases: [(&str, &[u8]); 3] = [
+        ("bytes", &[b'\n'; 32]),
+        ("digits", &[b'a'; 64]),
+        ("line", b"0123456789abcdefABCDEF00112233440123456789abcdefABCDEF0011223344\r\n"),
+    ];
+    for (name, content) in cases {
+        private(&server.folder().join(name), content);
+        let told = recover(name);
+        assert!(told.contains("web01.cadenas"), "the key is one, so the VM is looked for: {told}");
+    }
+    let others: [(&str, &[u8]); 4] =
+        [("empty", b""), ("short", &[7; 31]), ("other", &[b'g'; 64]), ("odd", &[b'a'; 63])];
+    for (name, content) in others {
+        private(&server.folder().join(name), content);
+        let told = recover(name);
+        assert!(told.contains(&format!("the key in {name} is neither 32 bytes nor 64 hex digits")), "{told}");
+    }
+    let key = ["recover", "--vm", "web01.cadenas", "--key", "bytes"];
+    for more in [&["--backup", "nkp.p12"][..], &["--no-password"], &["--password-file", "pw"]] {
+        server.run(&[&key[..], more].concat()).refused(2);
+    }
+    let told = server.run(&["recover", "--vm", "web01.cadenas"]).refused(2);
+    assert!(told.contains("--backup <FILE>|--key <FILE>"), "{told}");
 }
 
 /// A server with the provider `nkp`, whose backups are the bytes `p12`.
