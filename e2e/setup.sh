@@ -20,6 +20,13 @@ PACKAGES=(
     cryptsetup-bin openssl python3-cryptography gdb procps
     # A TPM in software.
     swtpm tpm2-tools
+    # A key server that others wrote.
+    python3-venv
+)
+# PyKMIP with all that it needs, as it was tried.
+PYKMIP=(
+    pykmip==0.11.0 cryptography==50.0.2 sqlalchemy==2.1.9 requests==2.34.2 six==1.17.0 enum-compat==0.0.3 cffi==2.1.1
+    pycparser==3.12 typing_extensions==4.16.0 certifi==2026.10.19.post1 charset-normalizer==3.5.3 idna==3.20 urllib3==2.8.0
 )
 TESTBED=target/testbed
 # In the order in which the guest needs them: the disks, then the power button.
@@ -29,7 +36,8 @@ main() {
     install_packages
     prepare_guest
     case ${1:-all} in
-        all) install_cargo_tools cargo-nextest cargo-deny ;;
+        all) prepare_key_server; install_cargo_tools cargo-nextest cargo-deny ;;
+        cargo-nextest) prepare_key_server; install_cargo_tools cargo-nextest ;;
         guest) ;;
         *) install_cargo_tools "$@" ;;
     esac
@@ -116,6 +124,17 @@ build_initrd() {
     (cd "$root" && find . | cpio --quiet -o -H newc) > "$root.cpio"
     mv "$root.cpio" "$TESTBED/initrd"
     rm -rf "$root"
+}
+
+# The stamp comes last, so that what was interrupted is made again.
+prepare_key_server() {
+    local stamp=$TESTBED/pykmip/made
+    [ "$(cat "$stamp" 2> /dev/null)" != "${PYKMIP[*]}" ] || return 0
+    echo "setup: installing PyKMIP for the tests"
+    rm -rf "$TESTBED/pykmip"
+    python3 -m venv "$TESTBED/pykmip"
+    quietly "$TESTBED/pykmip/bin/pip" install --no-deps "${PYKMIP[@]}"
+    echo "${PYKMIP[*]}" > "$stamp"
 }
 
 # Built without optimisation: that is minutes faster, and they have little to do.

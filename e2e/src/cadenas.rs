@@ -141,6 +141,12 @@ impl Cadenas {
         self.try_cadenas_with(args, input).ok()
     }
 
+    /// Kills the server as a power cut would, while others use this value.
+    pub fn signal_kill(&self) {
+        let pid = self.pid().expect("it runs").to_string();
+        drop(Command::new("kill").args(["-KILL", &pid]).status());
+    }
+
     /// Kills the server as a power cut would.
     pub fn kill9(&mut self) {
         if let Some(mut process) = self.process.take() {

@@ -6,6 +6,8 @@
 mod cadenas;
 mod command;
 mod guest;
+mod homes;
+mod kms;
 mod libvirt;
 mod stolen;
 mod tpm;
@@ -14,6 +16,8 @@ mod world;
 pub use cadenas::{Cadenas, CadenasOptions};
 pub use command::{Finished, eventually, run, try_run, try_run_with};
 pub use guest::{Disk, DiskFormat, Guest, GuestBuilder};
+pub use homes::ManyHomes;
+pub use kms::{KmsClient, PyKmip};
 pub use libvirt::PrivateLibvirt;
 pub use stolen::{files_below, files_with, passphrases_in};
 pub use tpm::SoftwareTpm;

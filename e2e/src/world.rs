@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{Cadenas, CadenasOptions, Finished, Guest, PrivateLibvirt};
+use crate::{Cadenas, CadenasOptions, Finished, Guest, PrivateLibvirt, PyKmip};
 
 /// How long a guest may take to boot on a busy machine.
 pub const BOOT: Duration = Duration::from_secs(90);
@@ -51,6 +51,19 @@ impl World {
     pub fn active_provider(&self, name: &str) -> PathBuf {
         self.cadenas.cadenas(&["provider", "create", name]);
         self.back_up(name)
+    }
+
+    /// Makes a standard provider of these key servers, which trust each other's certificates with it.
+    pub fn standard_provider(&self, name: &str, servers: &[&PyKmip]) {
+        let addresses: Vec<String> = servers.iter().map(|server| server.address()).collect();
+        let kms = addresses.iter().flat_map(|address| ["--kms", address]);
+        let create = ["provider", "create", name, "--kind", "standard"].into_iter().chain(kms);
+        self.cadenas.cadenas(&create.collect::<Vec<_>>());
+        let (ca, client) = (servers[0].ca(), servers[0].client("cadenas"));
+        let path = |path: &Path| path.display().to_string();
+        self.cadenas.cadenas(&["provider", "trust", name, "--ca", &path(&ca)]);
+        let (certificate, key) = (path(&client.certificate), path(&client.key));
+        self.cadenas.cadenas(&["provider", "identity", name, "--certificate", &certificate, "--key", &key]);
     }
 
     /// Backs a provider up; the backup file.

@@ -1,6 +1,6 @@
 //! The commands about the program itself, and those that need no server.
 
-use std::path::PathBuf;
+use std::{num::NonZeroU32, path::PathBuf};
 
 use clap::{Args, ValueEnum, ValueHint};
 use clap_complete::Shell;
@@ -84,6 +84,9 @@ pub struct Serve {
     /// The libvirt whose domains are the inventory
     #[arg(long, value_name = "URI", default_value = "qemu:///system", value_hint = ValueHint::Url)]
     pub libvirt: String,
+    /// How often the states of the keys in key servers are looked at, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "180")]
+    pub kms_check: NonZeroU32,
     /// How to write the log, which goes to standard error
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,

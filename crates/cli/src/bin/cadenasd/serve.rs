@@ -4,6 +4,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use cadenas_cli::args::{
@@ -56,6 +57,7 @@ pub(crate) enum ServeError {
 pub(crate) fn serve(global: &Global, args: Serve) -> Result<(), ServeError> {
     log::start(global, args.log_format);
     let seal = seal_choice(args.seal, &args.tpm)?;
+    let kms_check = Duration::from_secs(args.kms_check.get().into());
     let data = std::path::absolute(&args.data).map_err(|source| ServeError::Path { path: args.data, source })?;
     let socket = global.socket.clone().unwrap_or_else(|| default_socket(&data));
     let hypervisor = Arc::new(Libvirt::new(&args.libvirt)?);
@@ -63,7 +65,7 @@ pub(crate) fn serve(global: &Global, args: Serve) -> Result<(), ServeError> {
     runtime.block_on(async {
         let shutdown = Shutdown::listen().map_err(ServeError::Runtime)?;
         let host = Arc::new(LocalHost::open(&data, hypervisor)?);
-        Ok(Server::run(Options { data, socket, seal, host, kms_check: Options::KMS_CHECK }, shutdown.asked()).await?)
+        Ok(Server::run(Options { data, socket, seal, host, kms_check }, shutdown.asked()).await?)
     })
 }
 
