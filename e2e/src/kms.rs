@@ -1,4 +1,4 @@
-//! A key server that others wrote: PyKMIP, of a test's own.
+//! A key server that others wrote: `PyKMIP`, of a test's own.
 
 use std::{
     fs::{self, OpenOptions},
@@ -18,7 +18,7 @@ use crate::{
 
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// What the server runs: PyKMIP's own program would write its log in /var/log.
+/// What the server runs: `PyKMIP`'s own program would write its log in /var/log.
 const SERVER: &str = "\
 import sys
 from kmip.services.server import KmipServer
@@ -26,7 +26,7 @@ with KmipServer(config_path=sys.argv[1], log_path=sys.argv[2]) as server:
     server.serve()
 ";
 
-/// What a script runs in: `client` is PyKMIP's own, connected; `objects` and `enums` are its words.
+/// What a script runs in: `client` is `PyKMIP`'s own, connected; `objects` and `enums` are its words.
 const CLIENT: &str = "\
 import sys
 from kmip.core import enums
@@ -50,7 +50,7 @@ with Session(sqlalchemy.create_engine('sqlite:///' + path)) as session:
     session.commit()
 ";
 
-/// A PyKMIP server on a loopback port: TLS 1.2 alone, KMIP 1.0 to 1.4 and 2.0, and by its default policy a key belongs to
+/// A `PyKMIP` server on a loopback port: TLS 1.2 alone, KMIP 1.0 to 1.4 and 2.0, and by its default policy a key belongs to
 /// the client whose certificate made it, by its common name. It and its processes die with this value or the test's
 /// thread. Stopped and started again, it has the same port, certificates and keys.
 pub struct PyKmip {
@@ -186,7 +186,7 @@ impl PyKmip {
         self.restart();
     }
 
-    /// Runs a Python script as the client with this name, by PyKMIP's own client library, and returns what it printed. The
+    /// Runs a Python script as the client with this name, by `PyKMIP`'s own client library, and returns what it printed. The
     /// script finds `client` (a connected `ProxyKmipClient`), `objects` and `enums`.
     #[must_use]
     pub fn script(&self, name: &str, script: &str) -> String {
@@ -257,12 +257,12 @@ impl Drop for PyKmip {
     }
 }
 
-/// Python with PyKMIP, as `e2e/setup.sh` made it.
+/// Python with `PyKMIP`, as `e2e/setup.sh` made it.
 fn python() -> PathBuf {
     testbed_file("pykmip/bin/python")
 }
 
-/// A P-256 key and a certificate for it. PyKMIP's ciphers with RSA are all of a kind that nobody else speaks any more.
+/// A P-256 key and a certificate for it. `PyKMIP`'s ciphers with RSA are all of a kind that nobody else speaks any more.
 fn openssl_req(common_name: &str, key: &Path, certificate: &Path, more: &[&str]) {
     let (key, certificate) = (key.display().to_string(), certificate.display().to_string());
     let subject = format!("/CN={common_name}");
