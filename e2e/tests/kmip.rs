@@ -134,7 +134,7 @@ fn a_key_of_another_kind_is_named() {
     let other = made("print(client.create(enums.CryptographicAlgorithm.BLOWFISH, 256))");
     assert_eq!(said(&kms, cluster.key(&other)), "Get: the key is not for AES but for algorithm 0x10");
     let secret = made("print(client.register(objects.SecretData(b'secret', enums.SecretDataType.PASSWORD)))");
-    assert_eq!(said(&kms, cluster.key(&secret)), "Get: the object is not a symmetric key but of the type Secret Data");
+    assert_eq!(said(&kms, cluster.key(&secret)), "Get: the object is Secret Data, and not a symmetric key");
 }
 
 #[test]

@@ -112,13 +112,13 @@ pub enum KmipErrorKind {
     Refused { reason: ResultReason, said: ServerText },
 
     // The key.
-    #[error("the object is not a symmetric key but of the type {found}")]
+    #[error("the object is {found}, and not a symmetric key")]
     NotASymmetricKey { found: ObjectType },
     #[error("the key is not for AES but for {found}")]
     WrongAlgorithm { found: CryptographicAlgorithm },
     #[error("the key has {bits} bits, and not 256")]
     WrongLength { bits: usize },
-    #[error("the key comes in the format {found}, and not raw")]
+    #[error("the key comes as {found}, and not raw")]
     WrongFormat { found: KeyFormatType },
     #[error("the key comes wrapped with another key")]
     Wrapped,

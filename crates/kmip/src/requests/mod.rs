@@ -5,6 +5,8 @@ mod life;
 mod make;
 mod read;
 mod server;
+#[cfg(test)]
+mod use_cases;
 
 use cadenas_secret::random;
 use zeroize::Zeroizing;

@@ -100,3 +100,63 @@ impl Request for Locate<'_> {
         identifiers.map(|item| parse_identifier(text(item)?)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BYTES: [u8; KEY_BYTES] = [0x5a; KEY_BYTES];
+
+    fn id() -> KmipId {
+        "key-1".parse().expect("an identifier")
+    }
+
+    /// What Get makes of a key block with these items.
+    fn got(block: Vec<Item<'_>>) -> Result<Vec<u8>, String> {
+        let key = Item::structure(Tag::SYMMETRIC_KEY, vec![Item::structure(Tag::KEY_BLOCK, block)]);
+        let object_type = Item::enumeration(Tag::OBJECT_TYPE, ObjectType::SYMMETRIC_KEY.code());
+        let payload = Item::structure(Tag::RESPONSE_PAYLOAD, vec![object_type, key]);
+        let answer = Get(&id()).answer(Fields::of(&payload).expect("a structure"), Version::V1_4);
+        answer.map(|key| key.expose().to_vec()).map_err(|error| error.to_string())
+    }
+
+    fn block(format: KeyFormatType, material: Item<'_>) -> Vec<Item<'_>> {
+        let value = Item::structure(Tag::KEY_VALUE, vec![material]);
+        vec![Item::enumeration(Tag::KEY_FORMAT_TYPE, format.code()), value]
+    }
+
+    #[test]
+    fn both_formats_of_a_plain_key_are_read() {
+        let raw = Item::bytes(Tag::KEY_MATERIAL, &BYTES);
+        assert_eq!(got(block(KeyFormatType::RAW, raw)), Ok(BYTES.to_vec()));
+        let transparent = Item::structure(Tag::KEY_MATERIAL, vec![Item::bytes(Tag::KEY, &BYTES)]);
+        assert_eq!(got(block(KeyFormatType::TRANSPARENT_SYMMETRIC_KEY, transparent)), Ok(BYTES.to_vec()));
+    }
+
+    #[test]
+    fn other_forms_of_a_key_are_named() {
+        let raw = || Item::bytes(Tag::KEY_MATERIAL, &BYTES);
+        let refused = |block| got(block).expect_err("not a plain key");
+        let mut wrapped = block(KeyFormatType::RAW, raw());
+        wrapped.push(Item::structure(Tag::KEY_WRAPPING_DATA, vec![]));
+        assert_eq!(refused(wrapped), "the key comes wrapped with another key");
+        let opaque = block(KeyFormatType::OPAQUE, raw());
+        assert_eq!(refused(opaque), "the key comes as Opaque, and not raw");
+        let unknown = block(KeyFormatType(0x15), raw());
+        assert_eq!(refused(unknown), "the key comes as key format 0x15, and not raw");
+        let text = block(KeyFormatType::RAW, Item::text(Tag::KEY_MATERIAL, "a key"));
+        assert_eq!(
+            refused(text),
+            "the answer is malformed: Key Material is not of the type Byte String but Text String"
+        );
+        assert_eq!(refused(vec![]), "the answer is malformed: Key Block has no Key Format Type");
+    }
+
+    #[test]
+    fn an_identifier_that_cannot_be_one_is_malformed() {
+        let payload = Item::structure(Tag::RESPONSE_PAYLOAD, vec![Item::text(Tag::UNIQUE_IDENTIFIER, "a\nb")]);
+        let answer = Locate("a").answer(Fields::of(&payload).expect("a structure"), Version::V1_4);
+        let text = answer.expect_err("a line feed").to_string();
+        assert!(text.starts_with("the answer is malformed: not a KMIP identifier: \"a\\nb\""), "{text}");
+    }
+}

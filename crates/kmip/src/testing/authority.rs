@@ -75,14 +75,21 @@ impl Authority {
     /// A server's certificate for these hosts.
     #[must_use]
     pub fn server(&self, hosts: &[&str], dates: Dates) -> Certified {
-        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
-        let mut params = CertificateParams::new(hosts).expect("names of hosts");
-        params.distinguished_name = distinguished("key server");
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let mut params = server_params(hosts);
         let days = dates.days();
         params.not_before = moment(*days.start());
         params.not_after = moment(*days.end());
         self.certified(&params)
+    }
+
+    /// A certificate for these hosts that a server signed itself, as one of a CA or as one of a server.
+    #[must_use]
+    pub fn self_signed_server(hosts: &[&str], as_ca: bool) -> Certified {
+        let mut params = server_params(hosts);
+        params.is_ca = if as_ca { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::ExplicitNoCa };
+        let key = new_key();
+        let own = params.self_signed(&key).expect("a key can sign its certificate").der().to_vec();
+        Certified { chain: vec![own], key: SecretBytes::take_from(key.serialize_der()) }
     }
 
     /// A client's certificate.
@@ -130,6 +137,14 @@ impl Dates {
             Self::Future => 1..=30,
         }
     }
+}
+
+fn server_params(hosts: &[&str]) -> CertificateParams {
+    let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+    let mut params = CertificateParams::new(hosts).expect("names of hosts");
+    params.distinguished_name = distinguished("key server");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params
 }
 
 fn client_params(name: &str) -> CertificateParams {

@@ -104,7 +104,18 @@ fn why_refused(error: Error, end_entity: &CertificateDer<'_>) -> KmipErrorKind {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             KmipErrorKind::WrongName { names: host_names(end_entity).unwrap_or_default() }
         }
-        other => KmipErrorKind::CertificateUnusable { reason: other.to_string() },
+        other => KmipErrorKind::CertificateUnusable { reason: unusable(&other) },
+    }
+}
+
+/// The verifier's own reason. What it calls this is a self-signed certificate as `openssl req -x509` makes it.
+fn unusable(error: &CertificateError) -> String {
+    match error {
+        CertificateError::Other(OtherError(inner)) => match inner.to_string().as_str() {
+            "CaUsedAsEndEntity" => "it is a CA's own; trust it by its fingerprint".to_owned(),
+            other => other.to_owned(),
+        },
+        other => other.to_string(),
     }
 }
 

@@ -95,6 +95,24 @@ fn a_pinned_certificate_needs_neither_dates_nor_names_nor_a_ca() {
     }
 }
 
+/// Appliances come with certificates that they signed themselves. Those that say they are a CA's are no server's as well.
+#[test]
+fn a_certificate_that_signed_itself_is_trusted_as_its_own_authority_or_pinned() {
+    for as_ca in [false, true] {
+        let certified = Authority::self_signed_server(&["127.0.0.1"], as_ca);
+        let server = TestServer::start(&certified, &TestKeys::default(), ServerOptions::default());
+        let own = certified.chain[0].clone();
+        cluster(&[&server], Trust::Pinned(vec![CertificateFingerprint::of(&own)])).locate("a").expect("trusted");
+        let by_itself = cluster(&[&server], Trust::Ca(vec![own])).locate("a");
+        if as_ca {
+            let expected = "its certificate cannot be used: it is a CA's own; trust it by its fingerprint";
+            assert_eq!(by_itself.expect_err("a CA's").to_string(), handshake(&server, expected));
+        } else {
+            by_itself.expect("trusted");
+        }
+    }
+}
+
 #[test]
 fn another_certificate_than_the_pinned_one_shows_both_fingerprints() {
     let authority = Authority::new("test CA");

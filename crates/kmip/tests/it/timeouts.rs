@@ -9,7 +9,7 @@ use cadenas_kmip::{
 
 use crate::scene::{Scene, TIMEOUTS, config};
 
-const LIMIT: Duration = Duration::from_millis(300);
+const LIMIT: Duration = Duration::from_secs(1);
 /// A slow and busy machine needs longer than it should.
 const TOLERANCE: Duration = Duration::from_secs(5);
 
@@ -29,22 +29,22 @@ fn said_in_time(scene: &Scene) -> String {
 #[test]
 fn a_server_that_is_silent_on_tls_is_given_up() {
     let scene = Scene::with(ServerOptions { tls: Tls::Silent, ..ServerOptions::default() });
-    assert_eq!(said_in_time(&scene), "TLS handshake: no connection within 0.3 s");
+    assert_eq!(said_in_time(&scene), "TLS handshake: no connection within 1 s");
 }
 
 #[test]
 fn a_server_that_does_not_answer_is_given_up() {
     let scene = Scene::new();
     scene.server.fail(KmipOperation::Locate, Fault::Late(Duration::from_secs(30)), When::Always);
-    assert_eq!(said_in_time(&scene), "Locate: no whole answer within 0.3 s");
+    assert_eq!(said_in_time(&scene), "Locate: no whole answer within 1 s");
 }
 
-/// 100 bytes at 20 milliseconds each would take 2 seconds, and no single read would take long.
+/// More than 100 bytes at 20 milliseconds each would take more than 2 seconds, and no single read takes long.
 #[test]
 fn a_server_that_drips_gets_no_more_time() {
     let scene = Scene::new();
     scene.server.fail(KmipOperation::Locate, Fault::Drip(Duration::from_millis(20)), When::Always);
-    assert_eq!(said_in_time(&scene), "Locate: no whole answer within 0.3 s");
+    assert_eq!(said_in_time(&scene), "Locate: no whole answer within 1 s");
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_name_that_does_not_exist_is_told() {
     let error = Cluster::new(config).expect("fits").locate("a").expect_err("no such host").to_string();
     assert!(
         error.starts_with("key server no-such-host.invalid:5696: connect: its name is not known: ")
-            || error == "key server no-such-host.invalid:5696: connect: no connection within 2 s",
+            || error == "key server no-such-host.invalid:5696: connect: no connection within 20 s",
         "{error}"
     );
 }
