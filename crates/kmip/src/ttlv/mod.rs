@@ -2,7 +2,7 @@
 //!
 //! Every item begins with 8 bytes: a tag of 3, a type of 1 and the value's length of 4, all big-endian. Values are padded to a
 //! multiple of 8 bytes. [`read`] checks every length against what is there before it does anything with it, and gives a tree
-//! that borrows from the message: nothing of a secret is copied. [`write`] makes the one canonical form.
+//! that borrows from the message: nothing of a secret is copied. [`write()`] makes the one canonical form.
 
 mod item;
 mod reader;
