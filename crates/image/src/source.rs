@@ -277,7 +277,8 @@ impl<'a> Layer<'a> {
         let there = usize::try_from(self.file_len.saturating_sub(host)).unwrap_or(usize::MAX).min(buf.len());
         let (there, missing) = buf.split_at_mut(there);
         missing.fill(0);
-        self.storage.read(host, there)
+        // Beyond the end there is nothing to ask a medium for.
+        if there.is_empty() { Ok(()) } else { self.storage.read(host, there) }
     }
 
     fn sector_at(&self, host: u64) -> u64 {
