@@ -4,6 +4,7 @@
 //! of its finished batches with the new key and the others with the old one; asked for again, it skips what is done.
 
 mod plan;
+mod prepare;
 mod run;
 
 use std::{num::NonZeroU32, sync::Arc};

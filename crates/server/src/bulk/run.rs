@@ -7,20 +7,16 @@ use std::{
 };
 
 use cadenas_api::{BulkFailure, BulkOutcome, PlannedStep, Problem, ProblemCode, RewrapVm, RewrappedVm, Vm, VmOutcome};
-use cadenas_keys::KeyId;
-use tokio::{sync::Semaphore, task::JoinSet, time::Instant};
+use tokio::time::Instant;
 
-use super::plan::Plan;
-use crate::{
-    core::Core,
-    events::Draft,
-    exposure, kms,
-    providers::{Catalog, KindRecord, ProviderRecord},
-    tasks::{Live, VmHold},
+use super::{
+    plan::Plan,
+    prepare::{Batch, Preparer, Ready},
 };
+use crate::{core::Core, events::Draft, providers::ProviderRecord, tasks::Live};
 
 /// VMs that are committed together: enough to share a flush, few enough that each waits only a moment.
-const BATCH: usize = 256;
+const BATCH: usize = 512;
 /// Keys that are asked of key servers at the same time.
 const JOBS: usize = 8;
 /// The failures that an outcome lists.
@@ -37,13 +33,6 @@ pub(super) struct Run {
     times: Vec<u64>,
 }
 
-/// A VM that is held and whose keys are with the host.
-struct Ready {
-    vm: Vm,
-    key: KeyId,
-    _hold: VmHold,
-}
-
 impl Run {
     pub(super) fn new(
         core: &Arc<Core>,
@@ -57,23 +46,29 @@ impl Run {
         Self { core, live, plan, jobs, rate, outcome: BulkOutcome::default(), times: vec![] }
     }
 
-    /// Until every VM is done, or the task is cancelled.
+    /// Until every VM is done, or the task is cancelled. While the host works on a batch, the next one is prepared, and what
+    /// became of the last one is written.
     pub(super) async fn finish(mut self) -> Result<VmOutcome, Problem> {
-        let todo = self.settle_the_rest();
+        let mut todo = self.settle_the_rest().into_iter();
         self.live.progress.expect(u64::try_from(todo.len()).unwrap_or(u64::MAX));
-        let catalog = self.core.catalog().await?;
-        let mut todo = todo.into_iter();
-        loop {
-            let batch: Vec<Vm> = todo.by_ref().take(self.batch_size()).collect();
-            if batch.is_empty() {
-                return Ok(self.ended());
-            }
-            if self.live.progress.is_cancelled() {
-                return Err(self.stopped(batch.len() + todo.len()));
-            }
-            let begun = Instant::now();
-            self.batch(&catalog, batch).await;
+        let preparer = Preparer::new(&self.core, &self.live, &self.plan.to, self.jobs).await?;
+        let size = self.batch_size();
+        let (mut batch, mut drafts) = (preparer.prepare(todo.by_ref().take(size).collect()).await, vec![]);
+        while batch.size > 0 && !self.live.progress.is_cancelled() {
+            let (begun, next) = (Instant::now(), todo.by_ref().take(size).collect());
+            let (done, next, ()) = tokio::join!(
+                rewrapped(&self.core, &self.plan.to, &batch.ready),
+                preparer.prepare(next),
+                self.core.record(drafts)
+            );
+            drafts = self.settle(&batch, done);
+            batch = next;
             self.pace(begun).await;
+        }
+        self.core.record(drafts).await;
+        match batch.size + todo.len() {
+            0 => Ok(self.ended()),
+            left => Err(self.stopped(left)),
         }
     }
 
@@ -97,54 +92,21 @@ impl Run {
         self.rate.map_or(BATCH, |rate| usize::try_from(rate.get()).unwrap_or(BATCH).clamp(1, BATCH))
     }
 
-    async fn batch(&mut self, catalog: &Catalog, vms: Vec<Vm>) {
-        let count = u64::try_from(vms.len()).unwrap_or(u64::MAX);
-        let ready = self.prepare(catalog, vms).await;
-        let noted = exposure::note(&self.core, ready.iter().map(|ready| &ready.vm)).await;
-        match noted {
-            Ok(()) => self.rewrap(ready).await,
-            Err(problem) => ready.iter().for_each(|ready| self.fail(&ready.vm, problem.clone())),
+    /// Counts what became of a batch; gives the events.
+    fn settle(&mut self, batch: &Batch, done: Vec<RewrappedVm>) -> Vec<Draft> {
+        for (vm, problem) in &batch.failed {
+            self.fail(vm, problem.clone());
         }
-        self.live.progress.advance(count);
-    }
-
-    /// Holds each VM and sees to its keys, several at a time where key servers have to be asked.
-    async fn prepare(&mut self, catalog: &Catalog, vms: Vec<Vm>) -> Vec<Ready> {
-        let (permits, mut working) = (Arc::new(Semaphore::new(self.jobs)), JoinSet::new());
-        let catalog = Arc::new(catalog.clone());
-        for vm in vms {
-            let (core, live) = (Arc::clone(&self.core), Arc::clone(&self.live));
-            let (catalog, to, permits) = (Arc::clone(&catalog), self.plan.to.clone(), Arc::clone(&permits));
-            working.spawn(async move {
-                let _permit = permits.acquire_owned().await;
-                let ready = ready(&core, &live, &catalog, &to, &vm).await;
-                (vm, ready)
-            });
-        }
-        let mut ready = vec![];
-        while let Some(ended) = working.join_next().await {
-            match ended {
-                Ok((vm, Ok((key, hold)))) => ready.push(Ready { vm, key, _hold: hold }),
-                Ok((vm, Err(problem))) => self.fail(&vm, problem),
-                Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-            }
-        }
-        ready
-    }
-
-    async fn rewrap(&mut self, ready: Vec<Ready>) {
-        let provider = self.plan.to.id;
-        let rewraps = ready.iter().map(|ready| RewrapVm { vm: ready.vm.id, provider, key: ready.key }).collect();
-        let done = self.core.host.recrypt_many(rewraps).await;
         let mut drafts = vec![];
         for RewrappedVm { vm, result } in done {
-            let Some(of) = ready.iter().find(|ready| ready.vm.id == vm) else { continue };
+            let Some(of) = batch.ready.iter().find(|ready| ready.vm.id == vm) else { continue };
             match result {
                 Ok(outcome) => drafts.extend(self.count(&of.vm, &outcome)),
                 Err(problem) => self.fail(&of.vm, problem),
             }
         }
-        self.core.record(drafts).await;
+        self.live.progress.advance(u64::try_from(batch.size).unwrap_or(u64::MAX));
+        drafts
     }
 
     fn count(&mut self, vm: &Vm, outcome: &VmOutcome) -> Option<Draft> {
@@ -191,26 +153,14 @@ impl Run {
     }
 }
 
-/// The key that `vm` will be wrapped under, with every key that it takes on the host, and the VM held.
-async fn ready(
-    core: &Arc<Core>,
-    live: &Live,
-    catalog: &Catalog,
-    to: &ProviderRecord,
-    vm: &Vm,
-) -> Result<(KeyId, VmHold), Problem> {
-    let hold = core.tasks.hold_for_task(vm, live.id())?;
-    if !vm.missing_keys.is_empty() {
-        kms::unlock(core, catalog, vm).await?;
-    }
-    let _provider_stays = core.provider_use.read().await;
-    let key = match &to.kind {
-        KindRecord::Native(native) => native.current().ok_or_else(|| no_current_key(to))?.id,
-        KindRecord::Standard(_) => kms::wrapping(core, to, vm, false).await?,
+/// In two halves at the same time: while one waits for its flush, the other unwraps and wraps.
+async fn rewrapped(core: &Core, to: &ProviderRecord, ready: &[Ready]) -> Vec<RewrappedVm> {
+    let half = |ready: &[Ready]| {
+        let rewrap = |ready: &Ready| RewrapVm { vm: ready.vm.id, provider: to.id, key: ready.key };
+        core.host.recrypt_many(ready.iter().map(rewrap).collect())
     };
-    Ok((key, hold))
-}
-
-fn no_current_key(to: &ProviderRecord) -> Problem {
-    Problem::new(ProblemCode::ProviderNotBackedUp, format!("key provider {} has no key that wraps", to.name))
+    let (one, other) = ready.split_at(ready.len() / 2);
+    let (mut done, rest) = tokio::join!(half(one), half(other));
+    done.extend(rest);
+    done
 }

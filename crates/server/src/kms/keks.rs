@@ -42,6 +42,10 @@ impl Record for KekRecord {
 }
 
 impl KekRecord {
+    fn store_key(&self) -> Key {
+        store_key(self.provider, self.vm, self.key)
+    }
+
     /// Whether it may wrap.
     pub(crate) fn is_usable(&self) -> bool {
         self.state == KmsKeyState::Active && self.compromised.is_none()
@@ -71,9 +75,9 @@ async fn range(core: &Core, prefix: &str) -> Result<Keks, Problem> {
 pub(crate) async fn forget(core: &Core, provider: ProviderId) -> Result<(), Problem> {
     /// Well below what a transaction takes.
     const AT_ONCE: usize = 64;
-    let keys: Vec<_> = of(core, provider).await?.into_keys().collect();
-    for some in keys.chunks(AT_ONCE) {
-        let txn = some.iter().fold(Txn::new(), |txn, (provider, key)| txn.delete(store_key(*provider, *key)));
+    let keks: Vec<_> = of(core, provider).await?.into_values().collect();
+    for some in keks.chunks(AT_ONCE) {
+        let txn = some.iter().fold(Txn::new(), |txn, kek| txn.delete(kek.store_key()));
         let _: Written = core.commit(txn, vec![]).await?;
     }
     Ok(())
@@ -87,7 +91,7 @@ pub(crate) async fn wrapping(
     vm: &Vm,
     fresh: bool,
 ) -> Result<KeyId, Problem> {
-    let keks = of(core, record.id).await?;
+    let keks = range(core, &format!("{KEKS}/{}/{}", record.id, vm.id)).await?;
     let reusable = match present(record, vm, &keks).filter(|_| !fresh) {
         Some(kek) => Some(kek),
         None => unused(record, vm, &keks, &exposure::former_keys(core, vm.id).await?),
@@ -178,7 +182,7 @@ pub(crate) async fn fetch(
     vm: VmId,
     needed: &MissingKey,
 ) -> Result<KmsKeyState, Problem> {
-    let known = known(core, needed.provider, needed.key).await?;
+    let known = known(core, needed.provider, vm, needed.key).await?;
     let kms_key = needed.kms_key.clone().or_else(|| known.as_ref().map(|kek| kek.kms_key.clone()));
     let Some(kms_key) = kms_key else { return Err(nameless(record, needed.key)) };
     let id = kmip_id(record, &kms_key)?;
@@ -200,9 +204,9 @@ pub(crate) async fn fetch(
     Ok(state)
 }
 
-async fn known(core: &Core, provider: ProviderId, key: KeyId) -> Result<Option<KekRecord>, Problem> {
+async fn known(core: &Core, provider: ProviderId, vm: VmId, key: KeyId) -> Result<Option<KekRecord>, Problem> {
     let stored =
-        core.store.get_as::<KekRecord>(&store_key(provider, key)).await.map_err(|error| store_failed(&error))?;
+        core.store.get_as::<KekRecord>(&store_key(provider, vm, key)).await.map_err(|error| store_failed(&error))?;
     Ok(stored.map(|stored| stored.value))
 }
 
@@ -222,14 +226,14 @@ async fn note_absence(
 
 /// Writes a state that is news, with an event: an alarm, when the key must not be used any more.
 pub(crate) async fn note_state(core: &Core, record: &ProviderRecord, kek: KekRecord) -> Result<(), Problem> {
-    let before = known(core, kek.provider, kek.key).await?;
+    let before = known(core, kek.provider, kek.vm, kek.key).await?;
     if before.as_ref() == Some(&kek) {
         return Ok(());
     }
     let changed = before.is_none_or(|before| before.state != kek.state);
     let drafts =
         if changed && kek.state != KmsKeyState::Active { vec![alarm(core, record, &kek).await] } else { vec![] };
-    let txn = Txn::new().put_as(store_key(kek.provider, kek.key), &kek).map_err(|error| store_failed(&error))?;
+    let txn = Txn::new().put_as(kek.store_key(), &kek).map_err(|error| store_failed(&error))?;
     core.commit(txn, drafts).await.map(|_: Written| ())
 }
 
@@ -244,14 +248,14 @@ async fn alarm(core: &Core, record: &ProviderRecord, kek: &KekRecord) -> Draft {
 }
 
 async fn put(core: &Core, kek: &KekRecord) -> Result<(), Problem> {
-    let txn = Txn::new().put_as(store_key(kek.provider, kek.key), kek).map_err(|error| store_failed(&error))?;
+    let txn = Txn::new().put_as(kek.store_key(), kek).map_err(|error| store_failed(&error))?;
     core.commit(txn, vec![]).await.map(|_: Written| ())
 }
 
 /// The transaction that also says that somebody else may have a KEK.
 pub(crate) fn mark_compromised(txn: Txn, kek: &KekRecord, now: Timestamp) -> Result<Txn, Problem> {
     let marked = KekRecord { compromised: Some(now), ..kek.clone() };
-    txn.put_as(store_key(kek.provider, kek.key), &marked).map_err(|error| store_failed(&error))
+    txn.put_as(kek.store_key(), &marked).map_err(|error| store_failed(&error))
 }
 
 async fn give(core: &Core, kek: &KekRecord, material: SecretBytes) -> Result<(), Problem> {
@@ -288,6 +292,7 @@ pub(super) fn state(state: KeyState) -> KmsKeyState {
     }
 }
 
-fn store_key(provider: ProviderId, key: KeyId) -> Key {
-    format!("{KEKS}/{provider}/{key}").parse().expect("UUIDs are allowed in keys")
+/// By VM, so that those of one VM are found without reading all.
+fn store_key(provider: ProviderId, vm: VmId, key: KeyId) -> Key {
+    format!("{KEKS}/{provider}/{vm}/{key}").parse().expect("UUIDs are allowed in keys")
 }
