@@ -36,6 +36,7 @@ bench: guest   ## Speeds as ratios to a peer in the same run
 	CADENAS_BIN=$(CURDIR)/target/release/cadenas cargo bench --locked -p cadenas-image --bench disk
 	cargo bench --locked -p cadenas-image --bench convert
 	CADENAS_BIN=$(CURDIR)/target/release/cadenas cargo bench --locked -p cadenas-e2e --bench recrypt
+	CADENAS_BIN=$(CURDIR)/target/release/cadenas cargo bench --locked -p cadenas-e2e --bench bulk
 
 openapi:       ## Write crates/api/openapi.json anew after a change of the API
 	UPDATE_OPENAPI=1 cargo test --locked -p cadenas-server openapi
