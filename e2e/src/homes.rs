@@ -33,13 +33,14 @@ impl ManyHomes {
         fs::create_dir(&folder).expect("a folder in our own");
         let cores = thread::available_parallelism().map_or(2, usize::from);
         thread::scope(|scope| {
-            let part = |first: usize| {
+            for first in 0..cores {
                 let (ring, folder) = (&ring, &folder);
                 scope.spawn(move || {
-                    (first..count).step_by(cores).for_each(|at| make_one(folder, at, ring, provider, key))
-                })
-            };
-            (0..cores).map(part).collect::<Vec<_>>().into_iter().for_each(|thread| thread.join().expect("made"));
+                    for at in (first..count).step_by(cores) {
+                        make_one(folder, at, ring, provider, key);
+                    }
+                });
+            }
         });
         let homes = (0..count).map(|at| home(&folder, at)).collect();
         let homes = Self { homes };

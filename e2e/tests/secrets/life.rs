@@ -12,7 +12,7 @@ use cadenas_api::API_PREFIX;
 use cadenas_e2e::{
     BOOT, Cadenas, CadenasOptions, DiskFormat, Finished, Guest, World, eventually, passphrases_in, run, text,
 };
-use cadenas_keys::{Backup, Kdk, KeyRing, KeySafeEntry, VmId};
+use cadenas_keys::{Backup, Kdk, KeyRing, KeySafeEntry, Origin, VmId};
 use cadenas_secret::{SecretBytes, hkdf};
 use cadenas_vmhome::VmHome;
 use tempfile::TempDir;
@@ -227,7 +227,8 @@ impl Life {
             context.extend(u32::try_from(field.len()).expect("short").to_be_bytes());
             context.extend(field);
         }
-        hkdf::sha256(kdk.expose(), &entry.salt, &context, 32)
+        let Origin::Derived { salt } = &entry.origin else { panic!("the VM has a native provider") };
+        hkdf::sha256(kdk.expose(), salt, &context, 32)
     }
 
     /// 256 bits, and the hex digits that LUKS takes for them.
