@@ -3,13 +3,13 @@
 //! A rotation sets a moment; every VM whose key is older than it is re-encrypted, at a bounded rate, until none is left. Of a
 //! native provider nothing happens before its new version is in a backup.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 
 use cadenas_api::{Actor, Problem, ProblemCode, Provider, RecryptAll, Rotation};
 use cadenas_keys::ProviderId;
 use jiff::{Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::{
     bulk,
@@ -20,6 +20,8 @@ use crate::{
 
 /// How often schedules and what they left to do are looked at.
 const PERIOD: Duration = Duration::from_mins(1);
+/// How long a provider is left alone of which no VM could be moved.
+const PAUSE: Duration = Duration::from_mins(30);
 /// VMs per second in the background: little enough that nobody notices.
 const BACKGROUND_RATE: NonZeroU32 = NonZeroU32::new(50).expect("not zero");
 const LONGEST_DAYS: u32 = 3650;
@@ -133,26 +135,33 @@ impl Catalog {
 pub(crate) async fn keep_rotating(core: Arc<Core>) {
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pauses = Pauses::default();
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            () = core.rotate_now.notified() => {}
+            () = core.rotate_now.notified() => pauses.clear(),
         }
-        if let Err(problem) = round(&core).await {
+        if let Err(problem) = round(&core, &mut pauses).await {
             tracing::warn!(%problem, "a rotation waits");
         }
     }
 }
 
-async fn round(core: &Arc<Core>) -> Result<(), Problem> {
+/// Providers of which no VM could be moved the last time, and until when they are left alone.
+type Pauses = BTreeMap<ProviderId, Instant>;
+
+async fn round(core: &Arc<Core>, pauses: &mut Pauses) -> Result<(), Problem> {
     let now = Timestamp::now();
     for record in core.catalog().await?.providers.into_values() {
         if record.rotation_is_due(now) && has_no_rotation_open(&record) {
             rotate(core, &record.id.to_string(), None).await?;
         }
     }
+    pauses.retain(|_, until| Instant::now() < *until);
     for record in core.catalog().await?.providers.into_values() {
-        move_vms(core, &record).await?;
+        if !pauses.contains_key(&record.id) && move_vms(core, &record).await? == Moved::None {
+            pauses.insert(record.id, Instant::now() + PAUSE);
+        }
     }
     Ok(())
 }
@@ -162,20 +171,34 @@ fn has_no_rotation_open(record: &ProviderRecord) -> bool {
     record.as_native().map_or(true, |native| native.newest().backup.is_some())
 }
 
+/// What became of the VMs that were to be moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moved {
+    /// There are none, or some were moved.
+    Some,
+    /// There are some, and none could be moved.
+    None,
+}
+
 /// Moves the VMs whose key is older than the last rotation, if the new key may be used.
-async fn move_vms(core: &Arc<Core>, record: &ProviderRecord) -> Result<(), Problem> {
-    let Some(moment) = record.rotation.moves_older_than else { return Ok(()) };
+async fn move_vms(core: &Arc<Core>, record: &ProviderRecord) -> Result<Moved, Problem> {
+    let Some(moment) = record.rotation.moves_older_than else { return Ok(Moved::Some) };
     let waits_for_backup =
         record.as_native().is_ok_and(|native| native.current().is_none_or(|current| current.created < moment));
     if waits_for_backup || core.tasks.has_bulk() {
-        return Ok(());
+        return Ok(Moved::Some);
     }
     let id = Some(record.id.to_string());
     let request = RecryptAll { from: id.clone(), to: id, jobs: None };
-    if bulk::plan(core, &request).await?.has_work() {
+    let plan = bulk::plan(core, &request).await?;
+    if plan.has_work() {
         let live = bulk::start(core, &request, Some(BACKGROUND_RATE), None).await?;
         live.ended().await;
-        return Ok(());
+        let changed = live.now().outcome.is_some_and(|outcome| outcome.changed);
+        return Ok(if changed { Moved::Some } else { Moved::None });
+    }
+    if !plan.is_done() {
+        return Ok(Moved::None);
     }
     core.change_catalog(|catalog| {
         if let Ok(record) = catalog.provider_mut(record.id)
@@ -183,7 +206,7 @@ async fn move_vms(core: &Arc<Core>, record: &ProviderRecord) -> Result<(), Probl
         {
             record.rotation.moves_older_than = None;
         }
-        Ok(((), vec![]))
+        Ok((Moved::Some, vec![]))
     })
     .await
 }

@@ -139,12 +139,16 @@ pub(crate) async fn set_template(core: &Core, vm: &str, template: bool, by: &Act
 }
 
 /// Adds a VM home to the inventory.
-pub(crate) async fn register(core: &Core, request: RegisterVm, by: &Actor) -> Result<Vm, Problem> {
+pub(crate) async fn register(core: &Arc<Core>, request: RegisterVm, by: &Actor) -> Result<Vm, Problem> {
     if !request.path.is_absolute() {
         let detail = format!("{} is not an absolute path", quoted(&request.path.to_string_lossy()));
         return Err(Problem::new(ProblemCode::BadRequest, detail).next("Give the path from the root folder on."));
     }
     let vm = core.host.register(request.path).await?;
+    // What a key server does not give now, it is asked for again and again.
+    if let Err(problem) = fetch_missing(core, &vm).await {
+        tracing::info!(%problem, "a registered VM stays locked");
+    }
     core.record(vec![Draft::new("vm.registered", format!("VM {} was registered.", vm.name)).vm(vm.id).by(by)]).await;
     show(core, &vm.id.to_string()).await
 }

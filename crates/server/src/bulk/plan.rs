@@ -21,6 +21,11 @@ impl Plan {
         self.steps.iter().any(|(_, planned)| planned.step == PlannedStep::Recrypt)
     }
 
+    /// Whether every VM is where it is to be.
+    pub(crate) fn is_done(&self) -> bool {
+        self.steps.iter().all(|(_, planned)| planned.step == PlannedStep::AlreadySo)
+    }
+
     /// As the API shows it.
     pub(crate) fn view(&self) -> RecryptPlan {
         let vms = self.steps.iter().map(|(_, planned)| planned.clone()).collect();

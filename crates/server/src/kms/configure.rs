@@ -86,7 +86,18 @@ pub(crate) async fn trust(
         TrustKms { pin, authorities: Some(pem) } if pin.is_empty() => authorities(&pem)?,
         _ => return Err(bad_request("trust is either fingerprints or authorities").next("Give one of the two.")),
     };
+    must_be_usable(core, provider, &trust).await?;
     change(core, provider, "provider.trust-set", &told, by, |standard| standard.trust = Some(trust.clone())).await
+}
+
+/// Refuses what TLS would refuse at the first connection.
+async fn must_be_usable(core: &Core, provider: &str, trust: &TrustRecord) -> Result<(), Problem> {
+    let record = core.catalog().await?.find(provider)?.clone();
+    let (seal, id) = (Arc::clone(&core.seal), record.id);
+    let candidate = StandardRecord { trust: Some(trust.clone()), ..record.as_standard()?.clone() };
+    off_thread(move || candidate.cluster(&*seal, id).map(drop)).await.map_err(|problem| {
+        Problem::new(ProblemCode::BadCertificate, problem.detail).next("Nothing was changed. Give another file.")
+    })
 }
 
 fn authorities(pem: &str) -> Result<(TrustRecord, String), Problem> {

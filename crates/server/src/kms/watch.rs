@@ -21,46 +21,50 @@ use crate::{
 /// How often missing keys are asked for. The clusters' own back-off spares servers that are away.
 const UNLOCK_PERIOD: Duration = Duration::from_secs(10);
 
-/// Until the server stops; the states of the keys in use are looked at every `state_period`.
+/// Until the server stops; the states of the keys in use are looked at every `state_period`. While nothing is locked, neither are
+/// the VMs looked at in between.
 pub(crate) async fn keep_watching(core: Arc<Core>, state_period: Duration) {
     let mut ticks = tokio::time::interval(UNLOCK_PERIOD.min(state_period));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut states_seen = Instant::now();
+    let (mut states_seen, mut some_locked) = (Instant::now(), true);
     loop {
         ticks.tick().await;
-        log(unlock_all(&core).await);
-        if states_seen.elapsed() >= state_period {
+        let states_are_due = states_seen.elapsed() >= state_period;
+        if some_locked || states_are_due {
+            some_locked = logged(unlock_all(&core).await).unwrap_or(true);
+        }
+        if states_are_due {
             states_seen = Instant::now();
-            log(look_at_states(&core).await);
+            logged(look_at_states(&core).await);
         }
     }
 }
 
-fn log(result: Result<(), Problem>) {
-    if let Err(problem) = result {
-        tracing::warn!(%problem, "standard key providers could not be looked after");
-    }
+fn logged<T>(result: Result<T, Problem>) -> Option<T> {
+    result.inspect_err(|problem| tracing::warn!(%problem, "standard key providers could not be looked after")).ok()
 }
 
-/// Fetches what locked VMs lack of standard providers, as far as it comes now.
-pub(crate) async fn unlock_all(core: &Arc<Core>) -> Result<(), Problem> {
+/// Fetches what locked VMs lack of standard providers, as far as it comes now. Tells whether some stay locked for want of it.
+pub(crate) async fn unlock_all(core: &Arc<Core>) -> Result<bool, Problem> {
     let catalog = core.catalog().await?;
     if !catalog.providers.values().any(|record| record.as_standard().is_ok()) {
-        return Ok(());
+        return Ok(false);
     }
     let locked = core.host.vms().await?.into_iter().filter(|vm| vm.padlock == Padlock::Locked);
-    let mut unlocked = Vec::new();
+    let (mut unlocked, mut some_stay) = (Vec::new(), false);
     for vm in locked {
         // Who asks for this VM hears why it stays locked; here it is tried again.
-        if unlock(core, &catalog, &vm).await.is_ok_and(|fetched| fetched) {
-            unlocked.push(vm);
+        match unlock(core, &catalog, &vm).await {
+            Ok(true) => unlocked.push(vm),
+            Ok(false) => {}
+            Err(_) => some_stay = true,
         }
     }
     if !unlocked.is_empty() {
         core.record(unlocked.iter().map(unlocked_event).collect()).await;
         repair::repair(core).await;
     }
-    Ok(())
+    Ok(some_stay)
 }
 
 fn unlocked_event(vm: &Vm) -> Draft {
