@@ -47,6 +47,13 @@ impl Clusters {
         self.lock().insert(provider, known);
     }
 
+    /// Notes that none of a provider's servers works, or that one does.
+    pub(super) fn note_test(&self, provider: ProviderId, failure: Option<String>) {
+        if let Some(known) = self.lock().get_mut(&provider) {
+            known.failure = failure;
+        }
+    }
+
     /// A server's own verdict is no failure of the servers.
     fn note(&self, provider: ProviderId, error: Option<&KmipError>) {
         if let Some(known) = self.lock().get_mut(&provider) {

@@ -66,7 +66,8 @@ fn shown(server: &Endpoint) -> ShownCertificate {
             ShownCertificate { server: server.to_string(), certificate: Some(view(&certificate)), problem: None }
         }
         Err(error) => {
-            ShownCertificate { server: server.to_string(), certificate: None, problem: Some(error.to_string()) }
+            let problem = Some(format!("{}: {}", error.operation, error.kind));
+            ShownCertificate { server: server.to_string(), certificate: None, problem }
         }
     }
 }

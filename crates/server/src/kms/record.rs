@@ -96,10 +96,9 @@ impl StandardRecord {
     }
 }
 
-/// The problem of a provider whose servers are not trusted yet.
-pub(crate) fn not_trusted() -> Problem {
+fn not_trusted() -> Problem {
     Problem::new(ProblemCode::ProviderNotUsable, "the certificates of its key servers are not trusted yet")
-        .next("Look at them and trust them: `cadenas provider trust NAME`.")
+        .next("Look at them and trust them: `cadenas provider trust`.")
 }
 
 impl TrustRecord {

@@ -16,6 +16,9 @@ pub(crate) async fn test(core: &Arc<Core>, provider: &str) -> Result<Vec<KmsServ
     let record = core.catalog().await?.find(provider)?.clone();
     let cluster = cluster(core, &record).await?;
     let reports = off_thread(move || Ok(cluster.probe())).await?;
+    let failures: Option<Vec<String>> =
+        reports.iter().map(|report| report.failure().map(ToString::to_string)).collect();
+    core.clusters.note_test(record.id, failures.map(|failures| failures.join("; ")));
     Ok(reports.iter().map(view).collect())
 }
 
