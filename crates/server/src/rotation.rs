@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_schedule_counts_from_the_last_rotation_or_from_the_beginning() {
-        let mut record = providers::tests::native("nkp", at("2026-01-01T00:00:00Z"));
+        let mut record = providers::fixtures::native("nkp", at("2026-01-01T00:00:00Z"));
         assert_eq!(record.rotation_view(), None);
         record.rotation.every_days = Some(90);
         assert_eq!(record.rotation_view().map(|rotation| rotation.next), Some(at("2026-04-01T00:00:00Z")));
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_version_that_waits_for_its_backup_is_not_followed_by_another() {
-        let record = providers::tests::native("nkp", at("2026-01-01T00:00:00Z"));
+        let record = providers::fixtures::native("nkp", at("2026-01-01T00:00:00Z"));
         assert!(!has_no_rotation_open(&record));
     }
 }

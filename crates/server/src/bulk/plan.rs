@@ -88,7 +88,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::providers::tests::{active, standard};
+    use crate::providers::fixtures::{active, standard};
 
     fn vm(name: &str, providers: &[(ProviderId, KeyId)]) -> Vm {
         let fingerprint = Kdk::generate().fingerprint();

@@ -5,6 +5,8 @@
 
 mod backup;
 mod create;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod model;
 mod open_backup;
 mod push;
@@ -12,8 +14,6 @@ mod remove;
 mod restore;
 #[cfg(test)]
 mod state_machine;
-#[cfg(test)]
-pub(crate) mod tests;
 mod verify;
 mod view;
 
