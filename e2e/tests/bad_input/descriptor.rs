@@ -73,7 +73,7 @@ fn an_unknown_format_version() {
     let path = descriptor(&world, "web01");
     let text = fs::read_to_string(&path).expect("a descriptor");
     fs::write(&path, text.replace("\"cadenas\": 1", "\"cadenas\": 3")).expect("written");
-    let words = ["web01.cadenas", "format version 2 is unknown here", "newer Cadenas"];
+    let words = ["web01.cadenas", "format version 3 is unknown here", "newer Cadenas"];
     unusable(&world, &words);
     world.cadenas.cadenas(&["vm", "unregister", "web01"]);
     refused(&world, &["vm", "register", &path.display().to_string()], &words);
