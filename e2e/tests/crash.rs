@@ -101,10 +101,10 @@ fn killed_at_every_step_of_decrypt() {
 fn killed_at_every_step_of_recrypt() {
     let mut scene = Scene::new();
     scene.make("encrypted");
-    for step in steps_of("recrypt") {
-        scene.world.cadenas.cadenas(&["provider", "rotate", "nkp"]);
-        scene.world.back_up("nkp");
-        scene.survives(step, &["vm", "recrypt", "web01"]);
+    for (at, step) in steps_of("recrypt").enumerate() {
+        let provider = format!("nkp-{at}");
+        scene.world.active_provider(&provider);
+        scene.survives(step, &["vm", "recrypt", "web01", "--provider", &provider]);
     }
 }
 

@@ -49,7 +49,6 @@ pub(crate) async fn confirm_backup(
     let now = Timestamp::now();
     core.change_catalog(|catalog| Ok(((), catalog.confirm_backup(id, &proved, now, by)?))).await?;
     push::give_keys(core, id).await?;
-    core.rotate_now.notify_one();
     show(core, &id.to_string()).await
 }
 

@@ -73,7 +73,7 @@ pub(crate) async fn start(
     by: &Actor,
 ) -> Result<Arc<Live>, Problem> {
     let live = Arc::new(Live::new(vm.into(), operation.kind(), provider, TaskProgress::default(), by));
-    let hold = core.tasks.hold(vm, Holder::Task(live.id()))?;
+    let hold = core.tasks.hold_patiently(vm, live.id()).await?;
     let (host, id, progress) = (Arc::clone(&core.host), vm.id, Arc::clone(&live.progress));
     let run = async move { host.run(id, operation, progress).await };
     begin(core, Arc::clone(&live), Some(hold), txn, run).await?;
@@ -130,6 +130,25 @@ impl Tasks {
         let state = self.lock();
         let using = state.live.values().filter(|live| live.provider() == Some(provider));
         using.map(|live| live.now().vm_name).collect()
+    }
+
+    /// Holds a VM for a task. Who finds it in the batch of a task for many waits a little: that is over in a moment.
+    async fn hold_patiently(&self, vm: &Vm, task: TaskId) -> Result<VmHold, Problem> {
+        const PAUSE: Duration = Duration::from_millis(20);
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+        loop {
+            match self.hold(vm, Holder::Task(task)) {
+                Err(_) if self.is_in_a_batch(vm.id) && tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn is_in_a_batch(&self, vm: VmId) -> bool {
+        let state = self.lock();
+        matches!(state.holders.get(&vm), Some(Holder::Task(id)) if state.live.get(id).is_some_and(|live| live.is_bulk()))
     }
 
     /// Whether a task for many VMs is at work.
