@@ -9,7 +9,8 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 const GREETING: &[u8; 8] = b"NBDMAGIC";
@@ -87,11 +88,25 @@ impl Client {
 }
 
 fn connect(socket: &Path) -> io::Result<(UnixStream, u64)> {
-    let mut stream = UnixStream::connect(socket)?;
+    let mut stream = connected(socket)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let size = negotiate(&mut stream)?;
     Ok((stream, size))
+}
+
+/// A socket has its name a moment before its server listens, and refuses until then.
+fn connected(socket: &Path) -> io::Result<UnixStream> {
+    const MOMENT: Duration = Duration::from_secs(10);
+    let start = Instant::now();
+    loop {
+        match UnixStream::connect(socket) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && start.elapsed() < MOMENT => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            result => return result,
+        }
+    }
 }
 
 /// The handshake; returns the default export's size in bytes.
