@@ -98,7 +98,7 @@ impl StandardRecord {
 
 fn not_trusted() -> Problem {
     Problem::new(ProblemCode::ProviderNotUsable, "the certificates of its key servers are not trusted yet")
-        .next("Look at them and trust them: `cadenas provider trust`.")
+        .next("Look at them and trust them: `cadenas provider trust NAME`.")
 }
 
 impl TrustRecord {
