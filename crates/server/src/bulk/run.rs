@@ -94,15 +94,13 @@ impl Run {
 
     /// Counts what became of a batch; gives the events.
     fn settle(&mut self, batch: &Batch, done: Vec<RewrappedVm>) -> Vec<Draft> {
-        for (vm, problem) in &batch.failed {
-            self.fail(vm, problem.clone());
-        }
-        let mut drafts = vec![];
+        let mut drafts: Vec<_> =
+            batch.failed.iter().map(|(vm, problem)| self.fail_at_work(vm, problem.clone())).collect();
         for RewrappedVm { vm, result } in done {
             let Some(of) = batch.ready.iter().find(|ready| ready.vm.id == vm) else { continue };
             match result {
                 Ok(outcome) => drafts.extend(self.count(&of.vm, &outcome)),
-                Err(problem) => self.fail(&of.vm, problem),
+                Err(problem) => drafts.push(self.fail_at_work(&of.vm, problem)),
             }
         }
         self.live.progress.advance(u64::try_from(batch.size).unwrap_or(u64::MAX));
@@ -116,8 +114,18 @@ impl Run {
             return None;
         }
         self.outcome.changed += 1;
-        let message = format!("{}: {}", vm.name, outcome.message);
-        Some(Draft::new("vm.recrypted", message).vm(vm.id).task(self.live.id()).by(self.live.by()))
+        Some(self.draft("vm.recrypted", vm, &outcome.message))
+    }
+
+    /// Counts a VM that was tried in vain; the event stays also when the task is cancelled, and so has no outcome.
+    fn fail_at_work(&mut self, vm: &Vm, problem: Problem) -> Draft {
+        let draft = self.draft("vm.recrypt-failed", vm, &problem.detail);
+        self.fail(vm, problem);
+        draft
+    }
+
+    fn draft(&self, kind: &str, vm: &Vm, what: &str) -> Draft {
+        Draft::new(kind, format!("{}: {what}", vm.name)).vm(vm.id).task(self.live.id()).by(self.live.by())
     }
 
     fn fail(&mut self, vm: &Vm, problem: Problem) {

@@ -106,6 +106,7 @@ fn done_kind(kind: &str) -> String {
     match kind {
         "vm.shutdown" => "vm.shut-down".to_owned(),
         "vm.verify" => "vm.verified".to_owned(),
+        "vm.recrypt-all" => "vm.all-recrypted".to_owned(),
         other => format!("{other}ed"),
     }
 }
@@ -132,5 +133,6 @@ mod tests {
         }
         assert_eq!(done_kind("vm.shutdown"), "vm.shut-down");
         assert_eq!(done_kind("vm.verify"), "vm.verified");
+        assert_eq!(done_kind("vm.recrypt-all"), "vm.all-recrypted");
     }
 }

@@ -5,6 +5,7 @@ use cadenas_api::{
     SetRotation, SetTemplate, Task, TaskState, UserKind,
 };
 use cadenas_keys::VmId;
+use jiff::Timestamp;
 
 use crate::{
     host::Script,
@@ -65,7 +66,8 @@ async fn all_are_done_in_batches_and_one_that_fails_stops_nobody() {
     let again = recrypted(&rig, &to("nkp-2")).await.outcome.expect("succeeded").bulk.expect("many");
     assert_eq!((again.changed, again.already, again.failed), (0, 259, 1));
     let kinds = rig.event_kinds().await;
-    assert_eq!(kinds.iter().filter(|kind| *kind == "vm.recrypted").count(), 259);
+    let told = |kind: &str| kinds.iter().filter(|other| *other == kind).count();
+    assert_eq!((told("vm.recrypted"), told("vm.recrypt-failed"), told("vm.all-recrypted")), (259, 2, 2));
 }
 
 #[tokio::test]
@@ -114,6 +116,34 @@ async fn a_schedule_is_shown_and_ends() {
     refused(set(Some(0)).await, ProblemCode::BadRequest);
     refused(set(Some(3651)).await, ProblemCode::BadRequest);
     assert_eq!(set(None).await.expect("set").rotation, None);
+}
+
+#[tokio::test]
+async fn a_schedule_that_is_due_makes_one_version_and_moves_the_vms_after_its_backup() {
+    let mut rig = Rig::start().await;
+    let (first, _) = rig.active("nkp").await;
+    let vm = encrypted(&rig, 1).await[0].to_string();
+    rig.client.set_rotation("nkp", &SetRotation { every_days: Some(90) }).await.expect("set");
+    rig.restart_years_after(first.id).await;
+    let provider = async || rig.client.provider("nkp").await.expect("there");
+    rig.eventually("a new version", async || (provider().await.versions.len() == 2).then_some(())).await;
+    let next = provider().await.rotation.expect("a schedule").next;
+    assert_eq!(next.duration_since(Timestamp::now()).as_hours(), 90 * 24 - 1, "counted from now");
+
+    // The version that waits for its backup is not followed by another one, however long it waits.
+    rig.restart_years_after(first.id).await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let rotated = rig.client.provider("nkp").await.expect("there");
+    assert_eq!((rotated.versions.len(), rotated.key), (2, first.key));
+    rig.client.set_rotation("nkp", &SetRotation { every_days: None }).await.expect("ended");
+    let p12 = rig.back_up("nkp").await;
+    rig.confirm("nkp", p12).await.expect("a good backup");
+    rig.restart().await;
+    rig.eventually("the VM moves", async || {
+        let providers = rig.client.vm(&vm).await.expect("there").providers;
+        (providers[0].key == rotated.versions[0].id).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -6,9 +6,11 @@ use cadenas_api::{
     BackupRequest, Client, ClientError, ConfirmBackup, CreateProvider, P12, Password, Problem, ProblemCode, Provider,
     SetPolicy, Task, TaskQuery, VM_ENCRYPTION_POLICY,
 };
-use cadenas_keys::VmId;
+use cadenas_keys::{ProviderId, VmId};
 use cadenas_secret::SecretBytes;
 use cadenas_server::{Options, Running, SealChoice, Server, StartError};
+use cadenas_store::{CommitOutcome, Key, SqliteStore, Store, Txn};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -61,6 +63,25 @@ impl Rig {
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
         self.host = Arc::new(self.host.restarted());
+        self.go().await.expect("a folder of ours");
+    }
+
+    /// Stops, has a provider be made and, if ever, rotated in 2020, and starts again.
+    pub(crate) async fn restart_years_after(&mut self, provider: ProviderId) {
+        self.stop().await;
+        let store = SqliteStore::open(&self.data().join("cadenas.db")).expect("nobody else has it");
+        let key: Key = format!("provider/id/{provider}").parse().expect("a key");
+        let stored = store.get(&key).await.expect("readable").expect("there");
+        let mut record: Value = serde_json::from_slice(&stored.value).expect("JSON");
+        for moment in ["/value/created", "/value/rotation/last"] {
+            let moment = record.pointer_mut(moment).expect("a field of the record");
+            if moment.is_string() {
+                *moment = "2020-01-01T00:00:00Z".into();
+            }
+        }
+        let done = store.commit(Txn::new().put(key, record.to_string())).await.expect("writable");
+        assert!(matches!(done, CommitOutcome::Committed { .. }));
+        drop(store);
         self.go().await.expect("a folder of ours");
     }
 
