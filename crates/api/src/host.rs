@@ -1,6 +1,7 @@
 //! The trait through which the server reaches a host: in the same process now, over mutual TLS when they are apart.
 
 use std::{
+    collections::BTreeSet,
     num::{NonZeroU64, NonZeroUsize},
     path::PathBuf,
     sync::Arc,
@@ -30,6 +31,9 @@ pub trait Host: Send + Sync {
 
     /// Every VM: libvirt's domains and the registered homes.
     async fn vms(&self) -> Result<Vec<Vm>, Problem>;
+
+    /// Which keys the VMs here need, whatever state they are in, as it would be told after a power cut too.
+    async fn key_users(&self) -> Result<Vec<KeyUser>, Problem>;
 
     /// One VM by ID.
     async fn vm(&self, id: VmId) -> Result<Vm, Problem>;
@@ -68,11 +72,23 @@ pub struct KeyPush {
     pub secret: ProviderKey,
 }
 
+/// A VM, and the keys without which it cannot be opened or an interrupted change of it cannot be settled.
+#[derive(Debug)]
+pub struct KeyUser {
+    /// Its name.
+    pub name: String,
+    /// The keys, or why they are not known: its home cannot be read now.
+    pub keys: Result<BTreeSet<(ProviderId, KeyId)>, Problem>,
+}
+
 /// A VM whose data keys shall be wrapped under another key, one of many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RewrapVm {
     /// The VM.
     pub vm: VmId,
+    /// The keys that it is wrapped under as far as is known. If others were added since, it is left as it is: a key that
+    /// wraps something must be known before it is replaced.
+    pub from: BTreeSet<(ProviderId, KeyId)>,
     /// Wrap under this provider's …
     pub provider: ProviderId,
     /// … key.
@@ -128,6 +144,8 @@ pub enum VmOperation {
     },
     /// Wrap the same data keys under another key.
     Recrypt {
+        /// As in [`RewrapVm`].
+        from: BTreeSet<(ProviderId, KeyId)>,
         /// This provider's …
         provider: ProviderId,
         /// … key.

@@ -31,7 +31,7 @@ pub use copy::{CopyPath, HomeKeys, KnownCopy};
 pub use doctor::{Check, Verdict};
 pub use event::{Event, EventQuery};
 pub use feature::{Feature, NATIVE_KEY_PROVIDER, SetFeature};
-pub use host::{DiskWork, Host, HostEvent, KeyPush, RewrapVm, RewrappedVm, VmOperation};
+pub use host::{DiskWork, Host, HostEvent, KeyPush, KeyUser, RewrapVm, RewrappedVm, VmOperation};
 pub use kms::{
     CertificateView, KmsCluster, KmsIdentity, KmsKeyState, KmsServerTest, KmsTestStep, KmsTrust, NotASha256,
     SetKmsIdentity, SetKmsServers, SetKmsUser, Sha256, ShownCertificate, TrustKms,

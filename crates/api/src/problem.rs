@@ -161,6 +161,8 @@ codes! {
     PasswordNeeded = "password-needed", 400, "A password is needed";
     /// A task holds the VM.
     VmBusy = "vm-busy", 409, "A task holds the VM";
+    /// The VM is not as the request took it to be.
+    VmChanged = "vm-changed", 409, "The VM was changed by others meanwhile";
     /// The VM must be off.
     VmNotOff = "vm-not-off", 409, "The VM is not powered off";
     /// The VM must be running.

@@ -1,6 +1,7 @@
 //! Virtual machines.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     num::{NonZeroU64, NonZeroUsize},
     path::PathBuf,
@@ -50,6 +51,20 @@ pub struct Vm {
     /// What is wrong with it, when something is: an unreadable descriptor, an interrupted change that waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+}
+
+impl Vm {
+    /// The keys that its objects are wrapped under.
+    #[must_use]
+    pub fn wrapped_under(&self) -> BTreeSet<(ProviderId, KeyId)> {
+        self.providers.iter().map(|used| (used.id, used.key)).collect()
+    }
+
+    /// Whether [`Self::providers`] tells all: it is empty too when the home cannot be read.
+    #[must_use]
+    pub fn keys_are_known(&self) -> bool {
+        self.padlock == Padlock::None || !self.providers.is_empty()
+    }
 }
 
 /// The padlock.

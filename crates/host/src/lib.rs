@@ -11,6 +11,7 @@ mod domain;
 mod encrypt;
 mod events;
 mod inventory;
+mod key_users;
 mod local;
 mod locate;
 mod power;

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use cadenas_api::{
-    Check, HomeKeys, Host, HostEvent, KeyPush, Problem, ProblemCode, RewrapVm, RewrappedVm, TaskProgress, Vm,
+    Check, HomeKeys, Host, HostEvent, KeyPush, KeyUser, Problem, ProblemCode, RewrapVm, RewrappedVm, TaskProgress, Vm,
     VmOperation, VmOutcome,
 };
 use cadenas_hypervisor::Hypervisor;
@@ -112,6 +112,10 @@ impl Host for LocalHost {
         self.blocking(Inner::vms).await
     }
 
+    async fn key_users(&self) -> Result<Vec<KeyUser>, Problem> {
+        self.blocking(Inner::key_users).await
+    }
+
     async fn vm(&self, id: VmId) -> Result<Vm, Problem> {
         self.blocking(move |inner| inner.vm(id)).await
     }
@@ -154,7 +158,7 @@ impl Inner {
                 self.encrypt(vm, request, progress)
             }
             VmOperation::Decrypt { work } => self.decrypt(vm, work, progress),
-            VmOperation::Recrypt { provider, key } => self.recrypt(vm, provider, key),
+            VmOperation::Recrypt { from, provider, key } => self.recrypt(RewrapVm { vm, from, provider, key }),
             VmOperation::DeepRecrypt { provider, key, work } => self.deep_recrypt(vm, (provider, key), work, progress),
             VmOperation::Start => self.start(vm),
             VmOperation::Shutdown { timeout } => self.shutdown(vm, timeout, progress),

@@ -23,17 +23,28 @@ pub(crate) enum Located {
     Domain(DomainSummary),
 }
 
+impl Located {
+    /// Whether no home of this VM is where it should be.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self, Self::Unreadable(_, HomeError::Missing(_) | HomeError::NoDescriptor(_)))
+    }
+
+    /// An entry whose home is not there yet, or no more, while libvirt keeps the definition: a plain VM. Of an encrypted one
+    /// libvirt keeps none.
+    pub(crate) fn or_plain(self, domain: Option<&DomainSummary>) -> Self {
+        match domain {
+            Some(domain) if domain.persistent && self.is_gone() => Self::Domain(domain.clone()),
+            _ => self,
+        }
+    }
+}
+
 impl Inner {
     /// Finds a VM by its ID. A home counts before libvirt's definition, which may be left over from an interrupted encryption.
     pub(crate) fn locate(&self, vm: VmId) -> Result<Located, Problem> {
         let entry = self.inventory.entry(vm).map_err(|error| from_inventory(&error))?;
         if let Some(found) = entry.map(|entry| open(vm, entry)) {
-            // An entry whose home is not there yet, or no more, while libvirt has the domain: a plain VM.
-            match found {
-                Located::Unreadable(_, HomeError::Missing(_) | HomeError::NoDescriptor(_)) => {}
-                found => return Ok(found),
-            }
-            return Ok(self.domain(vm)?.map_or(found, Located::Domain));
+            return if found.is_gone() { Ok(found.or_plain(self.domain(vm)?.as_ref())) } else { Ok(found) };
         }
         self.domain(vm)?.map(Located::Domain).ok_or_else(|| no_such_vm(vm))
     }

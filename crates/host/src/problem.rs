@@ -15,6 +15,9 @@ use crate::InventoryError;
 
 type Error<'a> = &'a (dyn std::error::Error + 'static);
 
+const SETTLED_BY_ITSELF: &str =
+    "`cadenas event ls` tells what it waits for; it is tried again every minute and at each start of the server";
+
 fn problem(code: ProblemCode, error: Error<'_>) -> Problem {
     Problem::new(code, chain(error))
 }
@@ -93,6 +96,8 @@ pub(crate) fn from_recrypt(error: &RecryptError) -> Problem {
                 .next("restore the provider of the VM's present key: `cadenas provider restore FILE.p12`")
         }
         RecryptError::Key { .. } => tampered(error),
+        RecryptError::Journal(_) => problem(ProblemCode::NeedsRepair, error).next(SETTLED_BY_ITSELF),
+        RecryptError::WrappedOtherwise { .. } => problem(ProblemCode::VmChanged, error).next("ask for it again"),
         RecryptError::Unlock(unlock) => from_unlock(unlock),
         RecryptError::File(_) => problem(ProblemCode::DatastoreFailed, error),
     }
@@ -164,9 +169,7 @@ pub(crate) fn interrupted(record: &Record, keys: &KeyRing) -> Problem {
         None => String::new(),
     };
     let what = format!("an interrupted {} of VM {} is not settled yet{waits}", record.transition(), record.name());
-    Problem::new(ProblemCode::NeedsRepair, what).next(
-        "`cadenas event ls` tells what it waits for; it is tried again every minute and at each start of the server",
-    )
+    Problem::new(ProblemCode::NeedsRepair, what).next(SETTLED_BY_ITSELF)
 }
 
 /// libvirt as what a transition needs of it.

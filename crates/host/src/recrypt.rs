@@ -1,6 +1,9 @@
 //! Another key for an encrypted VM: shallow at any power state, deep when it is off.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use cadenas_api::{DiskWork, Problem, RewrapVm, RewrappedVm, TaskProgress, VmOutcome};
 use cadenas_keys::{KeyId, ProviderId, VmId};
@@ -16,11 +19,11 @@ use crate::{
 
 impl Inner {
     /// Wraps the VM's data keys under another key: one small file, no disk, no libvirt.
-    pub(crate) fn recrypt(&self, vm: VmId, provider: ProviderId, key: KeyId) -> Result<VmOutcome, Problem> {
-        let home = self.home(vm)?.descriptor_path();
+    pub(crate) fn recrypt(&self, vm: RewrapVm) -> Result<VmOutcome, Problem> {
+        let (home, key) = (self.home(vm.vm)?.descriptor_path(), vm.key);
         let start = Instant::now();
-        let done = recrypt(&home, &self.keys, provider, key, &*self.steps).map_err(|error| from_recrypt(&error))?;
-        Ok(outcome(done, key, start.elapsed()))
+        let done = recrypt(&rewrap(vm, home), &self.keys, &self.journal, &*self.steps);
+        done.map(|done| outcome(done, key, start.elapsed())).map_err(|error| from_recrypt(&error))
     }
 
     /// [`Self::recrypt`] of many VMs. Those that another operation has are refused, the others go on.
@@ -28,7 +31,7 @@ impl Inner {
         let start = Instant::now();
         let prepared: Vec<_> = vms.iter().map(|vm| self.claimed_home(vm)).collect();
         let batch: Vec<Rewrap> = prepared.iter().flatten().map(|(_claim, rewrap)| rewrap.clone()).collect();
-        let mut done = recrypt_many(&batch, &self.keys, &*self.steps).into_iter();
+        let mut done = recrypt_many(&batch, &self.keys, &self.journal, &*self.steps).into_iter();
         let took = start.elapsed();
         let ended = |(vm, prepared): (&RewrapVm, Result<_, Problem>)| {
             let result = prepared.and_then(|_claimed: (Claim<'_>, Rewrap)| {
@@ -43,7 +46,7 @@ impl Inner {
     fn claimed_home(&self, vm: &RewrapVm) -> Result<(Claim<'_>, Rewrap), Problem> {
         let claim = self.claim(vm.vm)?;
         let home = self.home_path(vm.vm)?;
-        Ok((claim, Rewrap { vm: vm.vm, home, provider: vm.provider, key: vm.key }))
+        Ok((claim, rewrap(vm.clone(), home)))
     }
 
     /// New data keys and new volume keys: every byte of the disks is written anew.
@@ -63,6 +66,11 @@ impl Inner {
         let more = format!(" with a new key, wrapped under key {key}{}", without(&made.dropped_bitmaps));
         Ok(rewritten(made.in_place, "every disk was rewritten", &more))
     }
+}
+
+fn rewrap(vm: RewrapVm, home: PathBuf) -> Rewrap {
+    let RewrapVm { vm, from, provider, key } = vm;
+    Rewrap { vm, home, from: Some(from), provider, key }
 }
 
 fn outcome(done: Recrypted, key: KeyId, took: Duration) -> VmOutcome {

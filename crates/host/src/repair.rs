@@ -117,14 +117,17 @@ impl Inner {
     /// An encryption that was undone or a decryption that was finished leaves an entry without home, and a domain in libvirt.
     /// A home that is only out of reach leaves no domain: that entry stays.
     fn forget_if_plain(&self, entry: &Entry) {
-        let settled = matches!(self.journal.find(entry.vm), Ok(None));
-        let is_domain = matches!(self.hypervisor.domain(entry.vm.uuid()), Ok(Some(domain)) if domain.persistent);
-        if settled
-            && is_domain
+        if self.is_settled_and_plain(entry.vm)
             && let Err(error) = self.inventory.remove(entry.vm)
         {
             tracing::warn!(vm = %entry.vm, "{}", chain(&error));
         }
+    }
+
+    /// Whether libvirt keeps the definition of a VM, and nothing is interrupted that would take it from there.
+    pub(crate) fn is_settled_and_plain(&self, vm: VmId) -> bool {
+        matches!(self.journal.find(vm), Ok(None))
+            && matches!(self.hypervisor.domain(vm.uuid()), Ok(Some(domain)) if domain.persistent)
     }
 
     /// Erases one-time slots that an interrupted start left, and lets the guest run that it had paused.

@@ -25,12 +25,7 @@ impl Inner {
         let mut shown = BTreeSet::new();
         for entry in self.inventory.entries().map_err(|error| from_inventory(&error))? {
             let domain = domains.iter().find(|domain| VmId::from(domain.uuid) == entry.vm);
-            let located = open(entry.vm, entry);
-            // A domain whose home is not there is shown as a domain, below.
-            if let (Located::Unreadable(..), Some(_)) = (&located, domain) {
-                continue;
-            }
-            let vm = self.show(located, domain);
+            let vm = self.show(open(entry.vm, entry).or_plain(domain), domain);
             shown.insert(vm.id);
             vms.push(vm);
         }
@@ -50,7 +45,7 @@ impl Inner {
     fn show(&self, located: Located, domain: Option<&DomainSummary>) -> Vm {
         let mut vm = match located {
             Located::Home(home) => self.show_home(&home, domain),
-            Located::Unreadable(entry, error) => show_unreadable(&entry, unreadable(&entry, &error).detail),
+            Located::Unreadable(entry, error) => show_unreadable(&entry, domain, unreadable(&entry, &error).detail),
             Located::Domain(domain) => self.show_domain(&domain),
         };
         if let Ok(Some(record)) = self.journal.find(vm.id)
@@ -129,11 +124,11 @@ pub(crate) fn provider_ref(needed: NeededKey, fingerprint: Fingerprint) -> Provi
     ProviderRef { id, name: None, key, fingerprint, kms_key, created: None, state: None }
 }
 
-fn show_unreadable(entry: &Entry, problem: String) -> Vm {
+fn show_unreadable(entry: &Entry, domain: Option<&DomainSummary>, problem: String) -> Vm {
     Vm {
         id: entry.vm,
         name: entry.name.clone(),
-        power: ApiPower::Unknown,
+        power: domain.map_or(ApiPower::Unknown, |domain| power(domain.state)),
         padlock: Padlock::Locked,
         policy: String::new(),
         providers: Vec::new(),

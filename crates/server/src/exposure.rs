@@ -131,10 +131,7 @@ fn native_owner(catalog: &Catalog, key: KeyId) -> Option<ProviderId> {
 async fn mark_kek(core: &Arc<Core>, key: KeyId, by: &Actor) -> Result<ProviderId, Problem> {
     let keks = kms::all(core).await?;
     let kek = keks.values().find(|kek| kek.key == key).ok_or_else(|| no_such_key(&key.to_string()))?;
-    if kek.compromised.is_none() {
-        let txn = kms::mark_compromised(Txn::new(), kek, Timestamp::now())?;
-        let _: Written = core.commit(txn, vec![marked(kek.provider, key).by(by)]).await?;
-    }
+    kms::mark_compromised(core, kek, &marked(kek.provider, key).by(by)).await?;
     Ok(kek.provider)
 }
 

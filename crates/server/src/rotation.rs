@@ -142,7 +142,7 @@ pub(crate) async fn keep_rotating(core: Arc<Core>) {
             () = core.rotate_now.notified() => pauses.clear(),
         }
         if let Err(problem) = round(&core, &mut pauses).await {
-            tracing::warn!(%problem, "a rotation waits");
+            tracing::warn!(%problem, "rotations wait");
         }
     }
 }
@@ -154,16 +154,21 @@ async fn round(core: &Arc<Core>, pauses: &mut Pauses) -> Result<(), Problem> {
     let now = Timestamp::now();
     for record in core.catalog().await?.providers.into_values() {
         if record.rotation_is_due(now) && has_no_rotation_open(&record) {
-            rotate(core, &record.id.to_string(), None).await?;
+            logged(&record, rotate(core, &record.id.to_string(), None).await);
         }
     }
     pauses.retain(|_, until| Instant::now() < *until);
     for record in core.catalog().await?.providers.into_values() {
-        if !pauses.contains_key(&record.id) && move_vms(core, &record).await? == Moved::None {
+        if !pauses.contains_key(&record.id) && logged(&record, move_vms(core, &record).await) == Some(Moved::None) {
             pauses.insert(record.id, Instant::now() + PAUSE);
         }
     }
     Ok(())
+}
+
+/// One provider's trouble is not the others'.
+fn logged<T>(record: &ProviderRecord, result: Result<T, Problem>) -> Option<T> {
+    result.inspect_err(|problem| tracing::warn!(provider = %record.name, %problem, "a rotation waits")).ok()
 }
 
 /// A version that waits for its backup is not followed by another one.

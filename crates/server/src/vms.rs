@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cadenas_api::{
     Actor, DATASTORE_DEFAULT, DiskWork, Problem, ProblemCode, ProviderState, RecryptVm, RegisterVm, SetPolicy,
-    ShutdownVm, Vm, VmOperation, VmOutcome,
+    ShutdownVm, TaskProgress, Vm, VmOperation, VmOutcome,
 };
 use cadenas_keys::{KeyId, ProviderId, VmId};
 use cadenas_store::Txn;
@@ -80,9 +80,31 @@ pub(crate) async fn recrypt(core: &Arc<Core>, vm: &str, request: &RecryptVm, by:
         let operation = VmOperation::DeepRecrypt { provider, key, work };
         return tasks::start(core, &vm, operation, Some(provider), Txn::new(), by).await;
     }
-    let moves = vm.providers.iter().any(|used| (used.id, used.key) != (provider, key));
+    let from = vm.wrapped_under();
+    let moves = from.iter().any(|used| *used != (provider, key));
     let txn = if moves { exposure::with_note(core, Txn::new(), &vm).await? } else { Txn::new() };
-    tasks::start(core, &vm, VmOperation::Recrypt { provider, key }, Some(provider), txn, by).await
+    tasks::start(core, &vm, VmOperation::Recrypt { from, provider, key }, Some(provider), txn, by).await
+}
+
+/// Does an operation on the host. Before a VM that was wrapped under other keys since it was looked at is wrapped anew, those
+/// are remembered.
+pub(crate) async fn run(
+    core: Arc<Core>,
+    vm: VmId,
+    mut operation: VmOperation,
+    progress: Arc<TaskProgress>,
+) -> Result<VmOutcome, Problem> {
+    loop {
+        let done = core.host.run(vm, operation.clone(), Arc::clone(&progress)).await;
+        match (&mut operation, &done) {
+            (VmOperation::Recrypt { from, .. }, Err(problem)) if problem.code == ProblemCode::VmChanged => {
+                let now = core.host.vm(vm).await?;
+                exposure::note(&core, std::iter::once(&now)).await?;
+                *from = now.wrapped_under();
+            }
+            _ => return done,
+        }
+    }
 }
 
 /// Asks a guest to shut down.

@@ -13,8 +13,8 @@ use std::{
 use cadenas_image::{NoProgress, Tuning};
 use cadenas_keys::{Kdk, KeyId, KeyRing, ProviderId, VmId};
 use cadenas_vmhome::{
-    Context, Definition, DefinitionError, EncryptPlan, Journal, Method, NoSteps, PlainDisk, PlainFormat, Wipe, encrypt,
-    recrypt,
+    Context, Definition, DefinitionError, EncryptPlan, Journal, Method, NoSteps, PlainDisk, PlainFormat, Rewrap, Wipe,
+    encrypt, recrypt,
 };
 
 const ROUNDS: usize = 200;
@@ -33,11 +33,13 @@ fn measure(folder: &Path) -> Result<(), Box<dyn Error>> {
     for key in keys {
         keyring.insert(provider, key, Kdk::generate())?;
     }
-    let home = encrypted_vm(folder, &keyring, provider, keys[0])?;
+    let (vm, journal) = (VmId::random(), Journal::open(&folder.join("journal"))?);
+    let home = encrypted_vm(folder, vm, &keyring, &journal, (provider, keys[0]))?;
     let mut times = Vec::with_capacity(ROUNDS);
     for round in 0..ROUNDS {
         let begin = Instant::now();
-        recrypt(&home, &keyring, provider, keys[(round + 1) % 2], &NoSteps)?;
+        let rewrap = Rewrap { vm, home: home.clone(), from: None, provider, key: keys[(round + 1) % 2] };
+        recrypt(&rewrap, &keyring, &journal, &NoSteps)?;
         times.push(begin.elapsed());
     }
     times.sort();
@@ -48,14 +50,20 @@ fn measure(folder: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn encrypted_vm(folder: &Path, keyring: &KeyRing, provider: ProviderId, key: KeyId) -> Result<PathBuf, Box<dyn Error>> {
+fn encrypted_vm(
+    folder: &Path,
+    vm: VmId,
+    keyring: &KeyRing,
+    journal: &Journal,
+    (provider, key): (ProviderId, KeyId),
+) -> Result<PathBuf, Box<dyn Error>> {
     let disk = |target: &str| -> std::io::Result<PlainDisk> {
         let path = folder.join(format!("{target}.img"));
         fs::write(&path, vec![1; 1 << 20])?;
         Ok(PlainDisk { target: target.to_owned(), path, format: PlainFormat::Raw, into: None })
     };
     let plan = EncryptPlan {
-        vm: VmId::random(),
+        vm,
         name: "web01".parse()?,
         policy: "VM Encryption Policy".to_owned(),
         created: "2026-11-24T00:00:00Z".to_owned(),
@@ -69,10 +77,9 @@ fn encrypted_vm(folder: &Path, keyring: &KeyRing, provider: ProviderId, key: Key
         method: Method::Copy,
         wipe: Wipe::None,
     };
-    let journal = Journal::open(&folder.join("journal"))?;
     let context = Context {
         keyring,
-        journal: &journal,
+        journal,
         definition: &NoHypervisor,
         steps: &NoSteps,
         progress: &NoProgress,

@@ -17,7 +17,7 @@ use crate::{
     descriptor::{DescriptorError, DiskFormat},
     error::{Cause, PlainDiskProblem, Refusal, TransitionError},
     files::{self, FileError, Kind},
-    journal::{JournalError, Obsolete, Record, Seen, Transition},
+    journal::{Obsolete, Record, Seen, Transition},
     locks::{ClaimError, Claims},
     method::{Made, Method, bitmaps_of},
     names::{FileName, VmName},
@@ -208,9 +208,7 @@ struct Checked {
 
 /// The home's absolute path, and whether it is there already, empty.
 fn check_home(plan: &EncryptPlan, context: Context<'_>) -> Result<(PathBuf, bool), Refusal> {
-    if let Some(pending) = context.journal.find(plan.vm)? {
-        return Err(JournalError::Pending { name: pending.name, transition: pending.transition }.into());
-    }
+    context.journal.must_be_settled(plan.vm)?;
     let home = files::absolute(&plan.home)?;
     match Kind::of(&home)? {
         Kind::Nothing => Ok((home, false)),

@@ -175,6 +175,11 @@ fn create_with(path: &Path, bytes: &[u8]) -> Result<fs::File, FileError> {
     Ok(file)
 }
 
+/// Flushes a file that was written unflushed.
+pub(crate) fn sync(path: &Path) -> Result<(), FileError> {
+    fs::File::open(path).and_then(|file| file.sync_all()).map_err(FileError::on("flushing", path))
+}
+
 /// Gives a file that was somebody else's the owner and the mode of the files that we make.
 pub(crate) fn make_private(path: &Path) -> Result<(), FileError> {
     let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
@@ -273,8 +278,17 @@ impl Folder {
     }
 
     /// Returns when all that was written to the folder's file system would survive a power cut.
-    pub(crate) fn sync_file_system(&self) -> Result<(), FileError> {
-        rustix::fs::syncfs(&self.file).map_err(FileError::on("flushing the file system of", &self.path))
+    pub(crate) fn sync_file_system(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.file)?)
+    }
+
+    /// Whether [`Self::sync_file_system`] reaches the storage. Linux does not pass it on to the daemon of a FUSE file system
+    /// (`fuse_sync_fs` in fs/fuse/inode.c): there each file has to be flushed.
+    pub(crate) fn flushes_as_one(&self) -> Result<bool, FileError> {
+        const FUSE_SUPER_MAGIC: i64 = 0x6573_5546;
+        let told =
+            rustix::fs::fstatfs(&self.file).map_err(FileError::on("looking at the file system of", &self.path))?;
+        Ok(told.f_type != FUSE_SUPER_MAGIC)
     }
 
     /// The error of a folder whose file system was flushed by way of another folder, in vain.

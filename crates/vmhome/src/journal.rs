@@ -242,11 +242,17 @@ impl Journal {
         Record::parse(&bytes, &path).map(Some)
     }
 
+    /// Refuses a VM of which something is interrupted: what its files are, only the settling knows.
+    pub(crate) fn must_be_settled(&self, vm: VmId) -> Result<(), JournalError> {
+        match self.find(vm)? {
+            Some(pending) => Err(JournalError::Pending { name: pending.name, transition: pending.transition }),
+            None => Ok(()),
+        }
+    }
+
     /// Writes the first form of a record, unless the VM has one.
     pub(crate) fn begin(&self, record: &Record) -> Result<(), JournalError> {
-        if let Some(pending) = self.find(record.vm)? {
-            return Err(JournalError::Pending { name: pending.name, transition: pending.transition });
-        }
+        self.must_be_settled(record.vm)?;
         self.update(record).inspect_err(|_| {
             // Nothing was made yet: a record that may be there after all would only stand in the way.
             drop(self.clear(record));

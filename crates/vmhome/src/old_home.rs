@@ -7,7 +7,7 @@ use crate::{
     descriptor,
     error::Refusal,
     home::VmHome,
-    journal::{JournalError, Record, Transition},
+    journal::{Record, Transition},
     locks::{ClaimError, Claims},
     prepare::rewrite,
     transition::Context,
@@ -24,9 +24,7 @@ pub(crate) struct OldHome {
 /// Locks the home and every disk, and makes sure that the home is still the one that was unlocked.
 pub(crate) fn claim(unlocked: &Unlocked, context: Context<'_>, access: Access) -> Result<OldHome, Refusal> {
     let home = &unlocked.home;
-    if let Some(pending) = context.journal.find(home.vm())? {
-        return Err(JournalError::Pending { name: pending.name, transition: pending.transition }.into());
-    }
+    context.journal.must_be_settled(home.vm())?;
     let mut claims = Claims::default();
     claims.home(home.path())?;
     let now = descriptor::read(&home.descriptor_path())?;

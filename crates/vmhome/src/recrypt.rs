@@ -3,7 +3,7 @@
 //! One small file is written and renamed; no disk is touched. The old descriptor is whole until the rename and the new one
 //! from it on, so that no journal is needed: what a crash leaves is the hidden staged file, which the next writer replaces.
 
-use std::path::{Path, PathBuf};
+use std::{collections::BTreeSet, path::PathBuf};
 
 use cadenas_keys::{KeyId, KeyRing, KeySafe, KeySafeEntry, ProviderId, UnwrapError, VmId};
 
@@ -11,6 +11,7 @@ use crate::{
     descriptor::{self, Descriptor, HomeError},
     files::{self, FileError, Folder},
     home::{UnlockError, VmHome},
+    journal::{Journal, JournalError},
     locks::{ClaimError, claim_home},
     steps::{Step, Steps},
 };
@@ -42,6 +43,15 @@ pub enum RecryptError {
         #[source]
         source: UnwrapError,
     },
+    /// Something that changes the VM is interrupted. Its staged descriptor may hold the only keys of half-rewritten disks.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// It is wrapped under other keys than the caller knows of.
+    #[error("VM {vm} was wrapped under other keys meanwhile")]
+    WrappedOtherwise {
+        /// The VM.
+        vm: VmId,
+    },
     /// The header or the configuration is not what was sealed.
     #[error(transparent)]
     Unlock(#[from] UnlockError),
@@ -50,15 +60,29 @@ pub enum RecryptError {
     File(#[from] FileError),
 }
 
-/// Wraps every DEK of the VM home at `path` (folder or descriptor) under `provider`'s `key`, at any power state of the VM.
+/// A VM home, and the key that it shall be wrapped under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rewrap {
+    /// The VM whose home it must be.
+    pub vm: VmId,
+    /// The folder or the descriptor in it.
+    pub home: PathBuf,
+    /// The keys that it must be wrapped under now, unless that does not matter.
+    pub from: Option<BTreeSet<(ProviderId, KeyId)>>,
+    /// Wrap under this provider's …
+    pub provider: ProviderId,
+    /// … key.
+    pub key: KeyId,
+}
+
+/// Wraps every DEK of a VM home under another key, at any power state of the VM.
 pub fn recrypt(
-    path: &Path,
+    rewrap: &Rewrap,
     keyring: &KeyRing,
-    provider: ProviderId,
-    key: KeyId,
+    journal: &Journal,
     steps: &dyn Steps,
 ) -> Result<Recrypted, RecryptError> {
-    let prepared = Prepared::new(path, keyring, provider, key)?;
+    let prepared = Prepared::new(rewrap, keyring, journal)?;
     if let Some(bytes) = &prepared.descriptor {
         files::write_staged(&prepared.staged, bytes)?;
         steps.reached(Step::RecryptDescriptorStaged);
@@ -71,7 +95,6 @@ pub fn recrypt(
 
 /// A VM home, kept from other writers, with the descriptor that it shall have.
 pub(crate) struct Prepared {
-    pub(crate) vm: VmId,
     pub(crate) claimed: Folder,
     path: PathBuf,
     staged: PathBuf,
@@ -81,26 +104,36 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     /// Unwraps and wraps again, in memory.
-    pub(crate) fn new(path: &Path, keyring: &KeyRing, provider: ProviderId, key: KeyId) -> Result<Self, RecryptError> {
-        let (folder, file) = descriptor::locate(path)?;
+    pub(crate) fn new(rewrap: &Rewrap, keyring: &KeyRing, journal: &Journal) -> Result<Self, RecryptError> {
+        let Rewrap { vm, provider, key, .. } = *rewrap;
+        let (folder, file) = descriptor::locate(&rewrap.home)?;
         let claimed = claim_home(&folder)?;
+        journal.must_be_settled(vm)?;
         let path = folder.join(&file);
-        let old = descriptor::read(&path)?.ok_or_else(|| HomeError::Missing(path.clone()))?;
-        let vm = old.header().vm;
+        let old = descriptor::read(&path)?.filter(|old| old.header().vm == vm);
+        let old = old.ok_or_else(|| HomeError::Missing(path.clone()))?;
+        let already_so = old.key_safe().keys_used().iter().eq([&(provider, key)]);
+        if !already_so && rewrap.from.as_ref().is_some_and(|from| *from != old.key_safe().keys_used()) {
+            return Err(RecryptError::WrappedOtherwise { vm });
+        }
         let failed = |source| RecryptError::Key { descriptor: path.clone(), source };
-        let rewrap = |entry: &KeySafeEntry| keyring.rewrap(vm, entry, provider, key);
-        let entries: Vec<_> = old.key_safe().entries().iter().map(rewrap).collect::<Result<_, _>>().map_err(failed)?;
+        let rewrapped = |entry: &KeySafeEntry| keyring.rewrap(vm, entry, provider, key);
+        let entries = old.key_safe().entries().iter().map(rewrapped).collect::<Result<_, _>>().map_err(failed)?;
         // Every entry has opened by now. A header that was changed must not come out of this as if it were good.
         VmHome::in_folder(folder.clone(), file.clone(), old.clone()).configuration(keyring)?;
         let staged = folder.join(file.staged());
-        let already_so = old.key_safe().keys_used().iter().eq([&(provider, key)]);
         let descriptor = (!already_so).then(|| with_entries(old, entries).to_bytes());
-        Ok(Self { vm, claimed, path, staged, descriptor })
+        Ok(Self { claimed, path, staged, descriptor })
     }
 
     /// Writes the new descriptor under its hidden name; it is not flushed.
     pub(crate) fn stage(&self) -> Result<(), FileError> {
         self.descriptor.iter().try_for_each(|bytes| files::write_staged_unflushed(&self.staged, bytes))
+    }
+
+    /// Flushes what is staged.
+    pub(crate) fn sync_staged(&self) -> Result<(), FileError> {
+        self.descriptor.iter().try_for_each(|_| files::sync(&self.staged))
     }
 
     /// Tells that what is staged was flushed, and gives it its name; the folder is not flushed.

@@ -5,47 +5,36 @@
 //! So every home passes the same two points in the same order as alone, and a crash leaves each with its old descriptor or its
 //! new one. An outcome is told only after the second flush.
 
-use std::{collections::BTreeMap, io, num::NonZeroUsize, path::PathBuf, thread};
+use std::{num::NonZeroUsize, thread};
 
-use cadenas_keys::{KeyId, KeyRing, ProviderId, VmId};
+use cadenas_keys::KeyRing;
 
 use crate::{
-    descriptor::HomeError,
     files::FileError,
-    recrypt::{Prepared, RecryptError, Recrypted},
+    flush::FileSystems,
+    journal::Journal,
+    recrypt::{Prepared, RecryptError, Recrypted, Rewrap},
     steps::Steps,
 };
-
-/// A VM home of a batch, and the key that it shall be wrapped under.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rewrap {
-    /// The VM whose home it must be.
-    pub vm: VmId,
-    /// The folder or the descriptor in it.
-    pub home: PathBuf,
-    /// Wrap under this provider's …
-    pub provider: ProviderId,
-    /// … key.
-    pub key: KeyId,
-}
 
 type Outcome = Result<Recrypted, RecryptError>;
 type Step = Result<Prepared, RecryptError>;
 
 /// As [`crate::recrypt()`], for a batch; each home has its own outcome, in the order of the batch. Every home of the batch is
 /// open and kept from other writers meanwhile: a few hundred at a time are enough.
-pub fn recrypt_many(batch: &[Rewrap], keyring: &KeyRing, steps: &dyn Steps) -> Vec<Outcome> {
-    let staged = flushed(stage_all(batch, keyring));
+pub fn recrypt_many(batch: &[Rewrap], keyring: &KeyRing, journal: &Journal, steps: &dyn Steps) -> Vec<Outcome> {
+    let staged = flushed(stage_all(batch, keyring, journal), Prepared::sync_staged);
     let renamed = staged.into_iter().map(|home| and_then(home, |home| home.rename(steps))).collect();
-    flushed(renamed).into_iter().map(|home| Ok(home?.committed(steps))).collect()
+    flushed(renamed, |home| home.claimed.sync()).into_iter().map(|home| Ok(home?.committed(steps))).collect()
 }
 
 /// Stages every home of the batch, on all cores.
-fn stage_all(batch: &[Rewrap], keyring: &KeyRing) -> Vec<Step> {
+fn stage_all(batch: &[Rewrap], keyring: &KeyRing, journal: &Journal) -> Vec<Step> {
     let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let share = batch.len().div_ceil(cores).max(1);
     thread::scope(|scope| {
-        let of_share = |share: &[Rewrap]| share.iter().map(|rewrap| stage(rewrap, keyring)).collect::<Vec<_>>();
+        let of_share =
+            |share: &[Rewrap]| share.iter().map(|rewrap| stage(rewrap, keyring, journal)).collect::<Vec<_>>();
         let threads: Vec<_> = batch.chunks(share).map(|share| scope.spawn(move || of_share(share))).collect();
         threads
             .into_iter()
@@ -54,23 +43,14 @@ fn stage_all(batch: &[Rewrap], keyring: &KeyRing) -> Vec<Step> {
     })
 }
 
-fn stage(rewrap: &Rewrap, keyring: &KeyRing) -> Step {
-    let home = Prepared::new(&rewrap.home, keyring, rewrap.provider, rewrap.key)?;
-    if home.vm != rewrap.vm {
-        return Err(HomeError::Missing(rewrap.home.clone()).into());
-    }
-    and_then(Ok(home), Prepared::stage)
+fn stage(rewrap: &Rewrap, keyring: &KeyRing, journal: &Journal) -> Step {
+    and_then(Prepared::new(rewrap, keyring, journal), Prepared::stage)
 }
 
-/// Flushes each file system once. Where that fails, so do the homes on it.
-fn flushed(homes: Vec<Step>) -> Vec<Step> {
-    let mut results: BTreeMap<u64, Result<(), io::Error>> = BTreeMap::new();
-    let mut flush = |home: &Prepared| {
-        let result = results
-            .entry(home.claimed.file_system()?)
-            .or_insert_with(|| home.claimed.sync_file_system().map_err(|error| error.source));
-        result.as_ref().copied().map_err(|error| home.claimed.not_flushed(error))
-    };
+/// Flushes each file system once, or, where that is not to be had, each home by `alone`. Where it fails, so do the homes on it.
+fn flushed(homes: Vec<Step>, alone: impl Fn(&Prepared) -> Result<(), FileError>) -> Vec<Step> {
+    let mut file_systems = FileSystems::default();
+    let mut flush = |home: &Prepared| file_systems.flush(&home.claimed, || alone(home));
     homes.into_iter().map(|home| and_then(home, &mut flush)).collect()
 }
 

@@ -25,7 +25,8 @@ async fn encrypt_recrypt_deep_recrypt_and_decrypt_come_full_circle() {
 
     let next = KeyId::random();
     scene.give_key(next).await;
-    let recrypt = VmOperation::Recrypt { provider: scene.provider, key: next };
+    let from = [(scene.provider, scene.key)].into();
+    let recrypt = VmOperation::Recrypt { from, provider: scene.provider, key: next };
     assert!(scene.run(vm, recrypt.clone()).await.expect("wrapped").changed);
     assert!(!scene.run(vm, recrypt).await.expect("already so").changed);
     let deep = VmOperation::DeepRecrypt { provider: scene.provider, key: next, work: DiskWork::default() };

@@ -1,5 +1,6 @@
 //! The host on libvirt's twin in memory, with real files.
 
 mod flow;
+mod key_users;
 mod refusals;
 mod scene;

@@ -45,6 +45,11 @@ impl TestKeys {
         self.lock().get(id.as_str()).expect("a key of this server").material.expose().to_vec()
     }
 
+    /// Has another key under the same identifier, as servers have that do not hold the same keys.
+    pub fn replace(&self, id: &KmipId, material: Vec<u8>) {
+        self.lock().get_mut(id.as_str()).expect("a key of this server").material = SecretBytes::take_from(material);
+    }
+
     /// Does what an administrator can.
     pub fn set_state(&self, id: &KmipId, state: KeyState) {
         self.lock().get_mut(id.as_str()).expect("a key of this server").state = state;

@@ -36,6 +36,8 @@ pub(crate) async fn start(
     rate: Option<NonZeroU32>,
     by: Option<&Actor>,
 ) -> Result<Arc<Live>, Problem> {
+    // From here to the beginning no provider goes: afterwards the task is seen to use it.
+    let _provider_stays = core.provider_use.read().await;
     let plan = plan(core, request).await?;
     let by = by.cloned().unwrap_or_else(Actor::the_server);
     let subject = Subject::Many { name: format!("all VMs with {}", plan.to.name) };

@@ -41,9 +41,8 @@ pub(super) fn plan(
     from: Option<ProviderId>,
     to: &ProviderRecord,
 ) -> Plan {
-    let asked_for = |vm: &Vm| {
-        vm.padlock != Padlock::None && from.is_none_or(|from| vm.providers.iter().any(|used| used.id == from))
-    };
+    let may_use = |vm: &Vm, from| !vm.keys_are_known() || vm.providers.iter().any(|used| used.id == from);
+    let asked_for = |vm: &Vm| vm.padlock != Padlock::None && from.is_none_or(|from| may_use(vm, from));
     let mut steps: Vec<_> = vms.into_iter().filter(asked_for).map(|vm| (step(catalog, keks, &vm, to), vm)).collect();
     steps.sort_by(|(_, one), (_, other)| one.name.cmp(&other.name));
     Plan { to: to.clone(), steps: steps.into_iter().map(|(planned, vm)| (vm, planned)).collect() }
@@ -131,6 +130,15 @@ mod tests {
         assert_eq!(steps(&all), [("far", PlannedStep::Recrypt), ("there", PlannedStep::AlreadySo)]);
         let some = plan(&Catalog::default(), &Keks::new(), vms, Some(other), &to);
         assert_eq!(steps(&some), [("far", PlannedStep::Recrypt)]);
+    }
+
+    #[test]
+    fn a_vm_whose_keys_are_not_known_may_use_any_provider_and_cannot() {
+        let to = active("to", Timestamp::now());
+        let problem = Some("the home of VM away is gone".to_owned());
+        let away = Vm { padlock: Padlock::Locked, problem, ..vm("away", &[]) };
+        let plan = plan(&Catalog::default(), &Keks::new(), vec![away], Some(ProviderId::random()), &to);
+        assert_eq!(steps(&plan), [("away", PlannedStep::Cannot)]);
     }
 
     #[test]

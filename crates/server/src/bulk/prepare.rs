@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cadenas_api::{Problem, ProblemCode, Vm};
-use cadenas_keys::KeyId;
+use cadenas_keys::{KeyId, ProviderId};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{
@@ -15,11 +15,14 @@ use crate::{
 
 /// Prepares batches of one task.
 pub(super) struct Preparer {
-    common: Arc<Common>,
+    core: Arc<Core>,
+    live: Arc<Live>,
+    to: ProviderId,
     /// How many VMs may ask key servers at the same time.
     permits: Arc<Semaphore>,
 }
 
+/// What the VMs of one batch share: the providers as they are when it is prepared, for they may change while a task runs.
 struct Common {
     core: Arc<Core>,
     live: Arc<Live>,
@@ -44,22 +47,31 @@ pub(super) struct Ready {
 }
 
 impl Preparer {
-    pub(super) async fn new(
-        core: &Arc<Core>,
-        live: &Arc<Live>,
-        to: &ProviderRecord,
-        jobs: usize,
-    ) -> Result<Self, Problem> {
-        let catalog = core.catalog().await?;
-        let common = Common { core: Arc::clone(core), live: Arc::clone(live), catalog, to: to.clone() };
-        Ok(Self { common: Arc::new(common), permits: Arc::new(Semaphore::new(jobs)) })
+    pub(super) fn new(core: &Arc<Core>, live: &Arc<Live>, to: ProviderId, jobs: usize) -> Self {
+        Self { core: Arc::clone(core), live: Arc::clone(live), to, permits: Arc::new(Semaphore::new(jobs)) }
     }
 
     /// Makes VMs ready, several at a time where key servers have to be asked.
     pub(super) async fn prepare(&self, vms: Vec<Vm>) -> Batch {
+        match self.common().await {
+            Ok(common) => self.prepare_with(&Arc::new(common), vms).await,
+            Err(problem) => {
+                let failed = |vm| (vm, problem.clone());
+                Batch { size: vms.len(), ready: vec![], failed: vms.into_iter().map(failed).collect() }
+            }
+        }
+    }
+
+    async fn common(&self) -> Result<Common, Problem> {
+        let catalog = self.core.catalog().await?;
+        let to = catalog.find(&self.to.to_string())?.clone();
+        Ok(Common { core: Arc::clone(&self.core), live: Arc::clone(&self.live), catalog, to })
+    }
+
+    async fn prepare_with(&self, common: &Arc<Common>, vms: Vec<Vm>) -> Batch {
         let (mut batch, mut working) = (Batch { size: vms.len(), ..Batch::default() }, JoinSet::new());
         for vm in vms {
-            let (common, permits) = (Arc::clone(&self.common), Arc::clone(&self.permits));
+            let (common, permits) = (Arc::clone(common), Arc::clone(&self.permits));
             working.spawn(async move {
                 let _permit = permits.acquire_owned().await;
                 let ready = common.ready(&vm).await;
@@ -78,7 +90,7 @@ impl Preparer {
 
     /// The batch, once it is remembered which keys wrapped its VMs before.
     async fn noted(&self, mut batch: Batch) -> Batch {
-        if let Err(problem) = exposure::note(&self.common.core, batch.ready.iter().map(|ready| &ready.vm)).await {
+        if let Err(problem) = exposure::note(&self.core, batch.ready.iter().map(|ready| &ready.vm)).await {
             let unready = batch.ready.drain(..).map(|ready| (ready.vm, problem.clone()));
             batch.failed.extend(unready);
         }
@@ -88,6 +100,9 @@ impl Preparer {
 
 impl Common {
     async fn ready(&self, vm: &Vm) -> Result<(KeyId, VmHold), Problem> {
+        if self.live.progress.is_cancelled() {
+            return Err(Problem::new(ProblemCode::Cancelled, "the task was cancelled before its turn"));
+        }
         let hold = self.core.tasks.hold_for_task(vm, self.live.id())?;
         if !vm.missing_keys.is_empty() {
             kms::unlock(&self.core, &self.catalog, vm).await?;

@@ -7,13 +7,14 @@ use std::{
 };
 
 use cadenas_api::{BulkFailure, BulkOutcome, PlannedStep, Problem, ProblemCode, RewrapVm, RewrappedVm, Vm, VmOutcome};
+use cadenas_keys::ProviderId;
 use tokio::time::Instant;
 
 use super::{
     plan::Plan,
     prepare::{Batch, Preparer, Ready},
 };
-use crate::{core::Core, events::Draft, providers::ProviderRecord, tasks::Live};
+use crate::{core::Core, events::Draft, tasks::Live};
 
 /// VMs that are committed together: enough to share a flush, few enough that each waits only a moment.
 const BATCH: usize = 512;
@@ -51,13 +52,13 @@ impl Run {
     pub(super) async fn finish(mut self) -> Result<VmOutcome, Problem> {
         let mut todo = self.settle_the_rest().into_iter();
         self.live.progress.expect(u64::try_from(todo.len()).unwrap_or(u64::MAX));
-        let preparer = Preparer::new(&self.core, &self.live, &self.plan.to, self.jobs).await?;
+        let preparer = Preparer::new(&self.core, &self.live, self.plan.to.id, self.jobs);
         let size = self.batch_size();
         let (mut batch, mut drafts) = (preparer.prepare(todo.by_ref().take(size).collect()).await, vec![]);
         while batch.size > 0 && !self.live.progress.is_cancelled() {
             let (begun, next) = (Instant::now(), todo.by_ref().take(size).collect());
             let (done, next, ()) = tokio::join!(
-                rewrapped(&self.core, &self.plan.to, &batch.ready),
+                rewrapped(&self.core, self.plan.to.id, &batch.ready),
                 preparer.prepare(next),
                 self.core.record(drafts)
             );
@@ -95,12 +96,12 @@ impl Run {
     /// Counts what became of a batch; gives the events.
     fn settle(&mut self, batch: &Batch, done: Vec<RewrappedVm>) -> Vec<Draft> {
         let mut drafts: Vec<_> =
-            batch.failed.iter().map(|(vm, problem)| self.fail_at_work(vm, problem.clone())).collect();
+            batch.failed.iter().filter_map(|(vm, problem)| self.fail_at_work(vm, problem.clone())).collect();
         for RewrappedVm { vm, result } in done {
             let Some(of) = batch.ready.iter().find(|ready| ready.vm.id == vm) else { continue };
             match result {
                 Ok(outcome) => drafts.extend(self.count(&of.vm, &outcome)),
-                Err(problem) => drafts.push(self.fail_at_work(&of.vm, problem)),
+                Err(problem) => drafts.extend(self.fail_at_work(&of.vm, problem)),
             }
         }
         self.live.progress.advance(u64::try_from(batch.size).unwrap_or(u64::MAX));
@@ -117,9 +118,10 @@ impl Run {
         Some(self.draft("vm.recrypted", vm, &outcome.message))
     }
 
-    /// Counts a VM that was tried in vain; the event stays also when the task is cancelled, and so has no outcome.
-    fn fail_at_work(&mut self, vm: &Vm, problem: Problem) -> Draft {
-        let draft = self.draft("vm.recrypt-failed", vm, &problem.detail);
+    /// Counts a VM that was tried in vain. Who asked finds it among the events also when the task is cancelled, and so has no
+    /// outcome; what the server tries by itself again and again would only bury other events.
+    fn fail_at_work(&mut self, vm: &Vm, problem: Problem) -> Option<Draft> {
+        let draft = self.rate.is_none().then(|| self.draft("vm.recrypt-failed", vm, &problem.detail));
         self.fail(vm, problem);
         draft
     }
@@ -162,9 +164,12 @@ impl Run {
 }
 
 /// In two halves at the same time: while one waits for its flush, the other unwraps and wraps.
-async fn rewrapped(core: &Core, to: &ProviderRecord, ready: &[Ready]) -> Vec<RewrappedVm> {
+async fn rewrapped(core: &Core, to: ProviderId, ready: &[Ready]) -> Vec<RewrappedVm> {
     let half = |ready: &[Ready]| {
-        let rewrap = |ready: &Ready| RewrapVm { vm: ready.vm.id, provider: to.id, key: ready.key };
+        let rewrap = |ready: &Ready| {
+            let (vm, from) = (ready.vm.id, ready.vm.wrapped_under());
+            RewrapVm { vm, from, provider: to, key: ready.key }
+        };
         core.host.recrypt_many(ready.iter().map(rewrap).collect())
     };
     let (one, other) = ready.split_at(ready.len() / 2);

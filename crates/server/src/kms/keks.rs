@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use cadenas_api::{KeyPush, KmsKeyState, MissingKey, Problem, ProblemCode, Vm};
-use cadenas_keys::{Kek, KeyId, KmsKeyId, ProviderId, ProviderKey, VmId};
+use cadenas_keys::{Fingerprint, Kek, KeyId, KmsKeyId, ProviderId, ProviderKey, VmId};
 use cadenas_kmip::{Cluster, FetchedKey, KeyState, KmipError, KmipId, RevocationReason};
 use cadenas_secret::SecretBytes;
 use cadenas_store::{Key, Prefix, Range, Record, StoreExt, Txn};
@@ -30,6 +30,9 @@ pub(crate) struct KekRecord {
     /// Whose.
     pub(crate) vm: VmId,
     pub(crate) created: Timestamp,
+    /// Of the key itself; not known of one that was made elsewhere and came with a VM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) fingerprint: Option<Fingerprint>,
     /// As last seen in the key server.
     pub(crate) state: KmsKeyState,
     /// When it was said that somebody else may have it.
@@ -129,7 +132,7 @@ fn unused<'a>(
 /// The state of a key that is to wrap again is looked at before.
 async fn give_again(core: &Arc<Core>, record: &ProviderRecord, kek: &KekRecord) -> Result<KeyId, Problem> {
     let needed = MissingKey { provider: kek.provider, key: kek.key, kms_key: Some(kek.kms_key.clone()) };
-    match fetch(core, record, kek.vm, &needed).await? {
+    match fetch(core, record, kek.vm, &needed, kek.fingerprint).await? {
         KmsKeyState::Active => Ok(kek.key),
         state => Err(Problem::new(
             ProblemCode::KmsRefused,
@@ -146,19 +149,25 @@ async fn make(core: &Arc<Core>, record: &ProviderRecord, vm: &Vm) -> Result<KeyI
     let (key, vm) = (KeyId::random(), vm.id);
     // A name that no key ever had, so that a key that was made twice is found.
     let name = format!("cadenas-{vm}-{key}");
-    let made = ask(core, record, move |cluster| made(cluster, &name, vm)).await?;
+    let asked = name.clone();
+    let made = ask(core, record, move |cluster| made(cluster, &asked, vm)).await?;
     let (id, fetched) = made.map_err(|error| problem(record, &error))?;
+    if !fetched.names.is_empty() && !fetched.names.contains(&name) {
+        return Err(another_key(record, &id.to_string()));
+    }
+    let secret = secret(fetched.material)?;
     let kek = KekRecord {
         provider: record.id,
         key,
         kms_key: kms_key(record, &id)?,
         vm,
         created: Timestamp::now(),
+        fingerprint: Some(secret.fingerprint()),
         state: state(fetched.state),
         compromised: None,
     };
-    give(core, &kek, fetched.material).await?;
-    put(core, &kek).await?;
+    give(core, &kek, secret).await?;
+    add(core, &kek).await?;
     Ok(key)
 }
 
@@ -175,12 +184,14 @@ fn made(cluster: &Cluster, name: &str, vm: VmId) -> Result<(KmipId, FetchedKey),
     }
 }
 
-/// Fetches a KEK and gives it to the host, whatever its state: what it wrapped must open. Tells the state.
+/// Fetches a KEK and gives it to the host, whatever its state: what it wrapped must open. Tells the state. A key that has another
+/// fingerprint than `expected` opens nothing, and would stand in the place of the right one on the host.
 pub(crate) async fn fetch(
     core: &Arc<Core>,
     record: &ProviderRecord,
     vm: VmId,
     needed: &MissingKey,
+    expected: Option<Fingerprint>,
 ) -> Result<KmsKeyState, Problem> {
     let known = known(core, needed.provider, vm, needed.key).await?;
     let kms_key = needed.kms_key.clone().or_else(|| known.as_ref().map(|kek| kek.kms_key.clone()));
@@ -193,15 +204,38 @@ pub(crate) async fn fetch(
             return Err(problem(record, &error));
         }
     };
-    let created = fetched.created.map_or_else(Timestamp::now, super::record::time);
-    let (provider, key, state) = (needed.provider, needed.key, state(fetched.state));
-    let kek = KekRecord {
-        state,
-        ..known.unwrap_or(KekRecord { provider, key, kms_key, vm, created, state, compromised: None })
-    };
-    give(core, &kek, fetched.material).await?;
-    note_state(core, record, kek).await?;
+    let secret = secret(fetched.material)?;
+    if expected.is_some_and(|expected| expected != secret.fingerprint()) {
+        return Err(another_key(record, kms_key.as_str()));
+    }
+    let state = state(fetched.state);
+    let kek = known.clone().unwrap_or_else(|| KekRecord {
+        provider: needed.provider,
+        key: needed.key,
+        kms_key,
+        vm,
+        created: fetched.created.map_or_else(Timestamp::now, super::record::time),
+        fingerprint: Some(secret.fingerprint()),
+        // What is another, is news.
+        state: KmsKeyState::Active,
+        compromised: None,
+    });
+    give(core, &kek, secret).await?;
+    if known.is_none() {
+        add(core, &kek).await?;
+    }
+    note_state(core, record, &kek, state).await?;
     Ok(state)
+}
+
+fn another_key(record: &ProviderRecord, id: &str) -> Problem {
+    let detail = format!(
+        "key provider {}: its key servers give another key as {id} than the one of that name that Cadenas knows; it was not used",
+        record.name
+    );
+    Problem::new(ProblemCode::KmsRefused, detail).next(
+        "Servers of one provider must hold the same keys. Bring the right key back there, or leave out the server that lacks it.",
+    )
 }
 
 async fn known(core: &Core, provider: ProviderId, vm: VmId, key: KeyId) -> Result<Option<KekRecord>, Problem> {
@@ -218,23 +252,56 @@ async fn note_absence(
 ) -> Result<(), Problem> {
     match known {
         Some(kek) if matches!(error.kind, cadenas_kmip::KmipErrorKind::NotFound { .. }) => {
-            note_state(core, record, KekRecord { state: KmsKeyState::Missing, ..kek }).await
+            note_state(core, record, &kek, KmsKeyState::Missing).await
         }
         _ => Ok(()),
     }
 }
 
 /// Writes a state that is news, with an event: an alarm, when the key must not be used any more.
-pub(crate) async fn note_state(core: &Core, record: &ProviderRecord, kek: KekRecord) -> Result<(), Problem> {
-    let before = known(core, kek.provider, kek.vm, kek.key).await?;
-    if before.as_ref() == Some(&kek) {
+pub(crate) async fn note_state(
+    core: &Core,
+    record: &ProviderRecord,
+    kek: &KekRecord,
+    state: KmsKeyState,
+) -> Result<(), Problem> {
+    if kek.state == state {
         return Ok(());
     }
-    let changed = before.is_none_or(|before| before.state != kek.state);
-    let drafts =
-        if changed && kek.state != KmsKeyState::Active { vec![alarm(core, record, &kek).await] } else { vec![] };
-    let txn = Txn::new().put_as(kek.store_key(), &kek).map_err(|error| store_failed(&error))?;
-    core.commit(txn, drafts).await.map(|_: Written| ())
+    let kek = KekRecord { state, ..kek.clone() };
+    let alarm = if state == KmsKeyState::Active { None } else { Some(alarm(core, record, &kek).await) };
+    change(core, &kek.store_key(), |kek| {
+        kek.state = state;
+        alarm.iter().cloned().collect()
+    })
+    .await
+}
+
+/// Says that somebody else may have a KEK.
+pub(crate) async fn mark_compromised(core: &Core, kek: &KekRecord, marked: &Draft) -> Result<(), Problem> {
+    let now = Timestamp::now();
+    change(core, &kek.store_key(), |kek| {
+        kek.compromised.get_or_insert(now);
+        vec![marked.clone()]
+    })
+    .await
+}
+
+/// Changes what is known of a KEK, as it is by then, if it is known still. Without a difference nothing is written.
+async fn change(core: &Core, key: &Key, mut change: impl FnMut(&mut KekRecord) -> Vec<Draft>) -> Result<(), Problem> {
+    loop {
+        let stored = core.store.get_as::<KekRecord>(key).await.map_err(|error| store_failed(&error))?;
+        let Some(stored) = stored else { return Ok(()) };
+        let mut kek = stored.value.clone();
+        let drafts = change(&mut kek);
+        if kek == stored.value {
+            return Ok(());
+        }
+        let txn = Txn::new().if_revision(key.clone(), stored.revision).put_as(key.clone(), &kek);
+        if let Written::Done(_) = core.commit(txn.map_err(|error| store_failed(&error))?, drafts).await? {
+            return Ok(());
+        }
+    }
 }
 
 async fn alarm(core: &Core, record: &ProviderRecord, kek: &KekRecord) -> Draft {
@@ -247,19 +314,17 @@ async fn alarm(core: &Core, record: &ProviderRecord, kek: &KekRecord) -> Draft {
     Draft::new(format!("provider.key-{}", kek.state), message).provider(record.id).vm(kek.vm)
 }
 
-async fn put(core: &Core, kek: &KekRecord) -> Result<(), Problem> {
-    let txn = Txn::new().put_as(kek.store_key(), kek).map_err(|error| store_failed(&error))?;
-    core.commit(txn, vec![]).await.map(|_: Written| ())
+/// Remembers a KEK, unless it is known already.
+async fn add(core: &Core, kek: &KekRecord) -> Result<(), Problem> {
+    let txn = Txn::new().if_absent(kek.store_key()).put_as(kek.store_key(), kek);
+    core.commit(txn.map_err(|error| store_failed(&error))?, vec![]).await.map(|_: Written| ())
 }
 
-/// The transaction that also says that somebody else may have a KEK.
-pub(crate) fn mark_compromised(txn: Txn, kek: &KekRecord, now: Timestamp) -> Result<Txn, Problem> {
-    let marked = KekRecord { compromised: Some(now), ..kek.clone() };
-    txn.put_as(kek.store_key(), &marked).map_err(|error| store_failed(&error))
+fn secret(material: SecretBytes) -> Result<Kek, Problem> {
+    Kek::from_secret(material).map_err(|error| Problem::internal(&error))
 }
 
-async fn give(core: &Core, kek: &KekRecord, material: SecretBytes) -> Result<(), Problem> {
-    let secret = Kek::from_secret(material).map_err(|error| Problem::internal(&error))?;
+async fn give(core: &Core, kek: &KekRecord, secret: Kek) -> Result<(), Problem> {
     let secret = ProviderKey::Kek { kek: secret, kms_key: kek.kms_key.clone() };
     core.host.give_key(KeyPush { provider: kek.provider, key: kek.key, secret }).await
 }

@@ -3,8 +3,9 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use cadenas_api::{KmsKeyState, Padlock, Problem, Vm};
-use cadenas_kmip::{KeyAttributes, KmipError, KmipErrorKind};
+use cadenas_api::{KmsKeyState, MissingKey, Padlock, Problem, ProviderRef, Vm};
+use cadenas_keys::Fingerprint;
+use cadenas_kmip::KmipErrorKind;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::{
@@ -77,11 +78,16 @@ pub(crate) async fn unlock(core: &Arc<Core>, catalog: &Catalog, vm: &Vm) -> Resu
     let mut all = !vm.missing_keys.is_empty();
     for missing in &vm.missing_keys {
         match catalog.providers.get(&missing.provider).filter(|record| record.as_standard().is_ok()) {
-            Some(record) => drop(fetch(core, record, vm.id, missing).await?),
+            Some(record) => drop(fetch(core, record, vm.id, missing, fingerprint(vm, missing)).await?),
             None => all = false,
         }
     }
     Ok(all)
+}
+
+fn fingerprint(vm: &Vm, missing: &MissingKey) -> Option<Fingerprint> {
+    let wraps = |used: &&ProviderRef| (used.id, used.key) == (missing.provider, missing.key);
+    vm.providers.iter().find(wraps).map(|used| used.fingerprint)
 }
 
 /// Looks at the state of every key that a VM is wrapped under.
@@ -95,28 +101,28 @@ pub(crate) async fn look_at_states(core: &Arc<Core>) -> Result<(), Problem> {
     }
     for (provider, keks) in in_use {
         if let Some(record) = catalog.providers.get(&provider) {
-            look_at(core, record, keks).await?;
+            // One provider's trouble is not the others'.
+            logged(look_at(core, record, keks).await);
         }
     }
     Ok(())
 }
 
-/// Stops at the first that its servers do not answer for: they are away, and the next round comes.
+/// Stops when the servers do not answer: they are away, and the next round comes.
 async fn look_at(core: &Arc<Core>, record: &ProviderRecord, keks: Vec<KekRecord>) -> Result<(), Problem> {
     for kek in keks {
         let Ok(id) = kek.kms_key.as_str().parse() else { continue };
-        let answer = ask(core, record, move |cluster| cluster.attributes(&id)).await?;
-        let Some(state) = seen(&answer) else { return Ok(()) };
-        note_state(core, record, KekRecord { state, ..kek }).await?;
+        match ask(core, record, move |cluster| cluster.attributes(&id)).await? {
+            Ok(attributes) => note_state(core, record, &kek, state(attributes.state)).await?,
+            Err(error) if matches!(error.kind, KmipErrorKind::NotFound { .. }) => {
+                note_state(core, record, &kek, KmsKeyState::Missing).await?;
+            }
+            // Of this key the server tells nothing; it may of the next.
+            Err(error) if error.kind.is_server_verdict() => {
+                tracing::warn!(provider = %record.name, key = %kek.kms_key, %error, "a key's state is not told");
+            }
+            Err(_) => return Ok(()),
+        }
     }
     Ok(())
-}
-
-/// `None` if the servers do not answer.
-fn seen(answer: &Result<KeyAttributes, KmipError>) -> Option<KmsKeyState> {
-    match answer {
-        Ok(attributes) => Some(state(attributes.state)),
-        Err(KmipError { kind: KmipErrorKind::NotFound { .. }, .. }) => Some(KmsKeyState::Missing),
-        Err(_) => None,
-    }
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use cadenas_api::{Actor, DeleteProvider, Problem, ProblemCode, Provider, Vm};
+use cadenas_api::{Actor, DeleteProvider, KeyUser, Problem, ProblemCode, Provider};
 use cadenas_keys::ProviderId;
 
 use super::{
-    model::{Catalog, ProviderRecord},
+    model::{Catalog, KindRecord, ProviderRecord},
     view::view,
 };
 use crate::{
@@ -32,7 +32,7 @@ pub(crate) async fn remove(
     let vms = core.host.vms().await;
     let before = view(core, &catalog, &record, vms.as_deref(), &kms::of(core, record.id).await?);
     let copies = copies_that_need(core, record.id).await?;
-    let users = permitted(core, &record, request, vms, &copies)?;
+    let users = permitted(core, &record, request, core.host.key_users().await, &copies)?;
     core.change_catalog(|catalog| Ok(((), catalog.remove(record.id, &users, by)?))).await?;
     core.pushes.forget(record.id);
     core.clusters.forget(record.id);
@@ -54,23 +54,27 @@ fn permitted(
     core: &Core,
     record: &ProviderRecord,
     request: &DeleteProvider,
-    vms: Result<Vec<Vm>, Problem>,
+    key_users: Result<Vec<KeyUser>, Problem>,
     copies: &[String],
 ) -> Result<Vec<String>, Problem> {
-    match (vms, request.force) {
-        (vms, true) => {
-            confirmed(record, request)?;
-            Ok(users(core, record.id, &vms.unwrap_or_default()))
-        }
-        (Err(problem), false) => {
-            let detail = format!("which VMs use key provider {} is not known: {}", record.name, problem.detail);
-            Err(Problem { detail, ..problem })
-        }
-        (Ok(vms), false) => match users(core, record.id, &vms) {
-            users if users.is_empty() && copies.is_empty() => Ok(users),
-            users => Err(in_use(record, &users, copies)),
-        },
+    if request.force {
+        confirmed(record, request)?;
+        return Ok(users(core, record.id, &key_users.unwrap_or_default()));
     }
+    let key_users = key_users.map_err(|problem| not_known(record, problem))?;
+    let users = users(core, record.id, &key_users);
+    if !users.is_empty() || !copies.is_empty() {
+        return Err(in_use(record, &users, copies));
+    }
+    match key_users.into_iter().find_map(|user| user.keys.err()) {
+        Some(problem) => Err(not_known(record, problem)),
+        None => Ok(users),
+    }
+}
+
+fn not_known(record: &ProviderRecord, problem: Problem) -> Problem {
+    let detail = format!("which VMs use key provider {} is not known: {}", record.name, problem.detail);
+    Problem { detail, ..problem }
 }
 
 fn confirmed(record: &ProviderRecord, request: &DeleteProvider) -> Result<(), Problem> {
@@ -82,9 +86,10 @@ fn confirmed(record: &ProviderRecord, request: &DeleteProvider) -> Result<(), Pr
     Err(Problem::new(ProblemCode::NotConfirmed, detail).next("Type the provider's name again."))
 }
 
-/// The VMs that are wrapped under the provider, and those that a task is wrapping under it now.
-fn users(core: &Core, id: ProviderId, vms: &[Vm]) -> Vec<String> {
-    let wrapped = vms.iter().filter(|vm| vm.providers.iter().any(|used| used.id == id)).map(|vm| vm.name.clone());
+/// The VMs that need the provider, and those that a task is wrapping under it now.
+fn users(core: &Core, id: ProviderId, key_users: &[KeyUser]) -> Vec<String> {
+    let needs = |user: &&KeyUser| user.keys.iter().flatten().any(|(provider, _)| *provider == id);
+    let wrapped = key_users.iter().filter(needs).map(|user| user.name.clone());
     let mut users: Vec<String> = wrapped.chain(core.tasks.vms_using(id)).collect();
     users.sort();
     users.dedup();
@@ -100,10 +105,14 @@ fn in_use(record: &ProviderRecord, users: &[String], copies: &[String]) -> Probl
     }
     let needed = if copies.is_empty() { String::new() } else { format!("; and needed by {}", listed(copies)) };
     let detail = format!("key provider {} is used by {}: {}{needed}", record.name, counted(users.len()), listed(users));
-    Problem::new(ProblemCode::ProviderInUse, detail).next(
-        "Re-encrypt them with another provider (`cadenas vm recrypt VM --provider OTHER`) or decrypt them first. With `--force` \
-         they lock when they stop, and open again only when the provider is restored from its backup.",
-    )
+    let forced = match record.kind {
+        KindRecord::Native(_) => "open again only when the provider is restored from its backup",
+        KindRecord::Standard(_) => "open only with `cadenas recover`, with their keys out of the key server",
+    };
+    Problem::new(ProblemCode::ProviderInUse, detail).next(format!(
+        "Re-encrypt them with another provider (`cadenas vm recrypt VM --provider OTHER`) or decrypt them first. With \
+         `--force` they lock when they stop, and {forced}."
+    ))
 }
 
 fn counted(vms: usize) -> String {

@@ -32,7 +32,15 @@ pub(crate) async fn show(core: &Arc<Core>, provider: &str) -> Result<Provider, P
     let (record, vms) = (catalog.find(provider)?, core.host.vms().await);
     let mut view = view(core, &catalog, record, vms.as_deref(), &keks);
     view.users = users(core, record.id, vms.as_deref().unwrap_or_default()).await?;
+    let unknown = vms.iter().flatten().filter(|vm| !vm.keys_are_known());
+    let doubts = unknown.map(|vm| format!("whether VM {} needs it is not known: {}", vm.name, doubt(vm)));
+    let reasons: Vec<_> = view.reason.take().into_iter().chain(doubts).collect();
+    view.reason = (!reasons.is_empty()).then(|| reasons.join("; "));
     Ok(view)
+}
+
+fn doubt(vm: &Vm) -> &str {
+    vm.problem.as_deref().unwrap_or("its home cannot be read")
 }
 
 /// A provider as it stands in `catalog`, with the hosts' VMs, or why they are not known.

@@ -134,7 +134,10 @@ impl Live {
 }
 
 fn interrupted(task: &Task) -> Problem {
-    let of = if task.vm.is_some() { format!("VM {}", task.vm_name) } else { task.vm_name.clone() };
-    let detail = format!("the server was stopped while {} of {of} ran; what it had begun was undone", task.kind);
+    let (of, left) = match task.vm {
+        Some(_) => (format!("VM {}", task.vm_name), "what it had begun was undone"),
+        None => (task.vm_name.clone(), "the VMs that were done stay so, the others are as they were"),
+    };
+    let detail = format!("the server was stopped while {} of {of} ran; {left}", task.kind);
     Problem::new(ProblemCode::Interrupted, detail).next("Ask for it again.")
 }

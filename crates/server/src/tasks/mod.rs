@@ -19,7 +19,10 @@ use cadenas_keys::{ProviderId, VmId};
 use cadenas_store::{Key, Prefix, Record, Txn};
 use serde::{Deserialize, Serialize};
 
-use crate::core::{Core, store_failed};
+use crate::{
+    core::{Core, store_failed},
+    vms,
+};
 pub(crate) use list::{cancel, list, show};
 pub(crate) use live::{Live, Subject};
 
@@ -74,8 +77,7 @@ pub(crate) async fn start(
 ) -> Result<Arc<Live>, Problem> {
     let live = Arc::new(Live::new(vm.into(), operation.kind(), provider, TaskProgress::default(), by));
     let hold = core.tasks.hold_patiently(vm, live.id()).await?;
-    let (host, id, progress) = (Arc::clone(&core.host), vm.id, Arc::clone(&live.progress));
-    let run = async move { host.run(id, operation, progress).await };
+    let run = vms::run(Arc::clone(core), vm.id, operation, Arc::clone(&live.progress));
     begin(core, Arc::clone(&live), Some(hold), txn, run).await?;
     Ok(live)
 }

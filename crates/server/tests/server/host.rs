@@ -12,9 +12,9 @@ use std::{
 
 use async_trait::async_trait;
 use cadenas_api::{
-    Check, DATASTORE_DEFAULT, HomeKeys, Host, HostEvent, KeyPush, MissingKey, ObjectVerdict, Padlock, PowerState,
-    Problem, ProblemCode, ProviderRef, RewrapVm, RewrappedVm, TaskProgress, VM_ENCRYPTION_POLICY, Verdict, Vm,
-    VmOperation, VmOutcome,
+    Check, DATASTORE_DEFAULT, HomeKeys, Host, HostEvent, KeyPush, KeyUser, MissingKey, ObjectVerdict, Padlock,
+    PowerState, Problem, ProblemCode, ProviderRef, RewrapVm, RewrappedVm, TaskProgress, VM_ENCRYPTION_POLICY, Verdict,
+    Vm, VmOperation, VmOutcome,
 };
 use cadenas_keys::{KeyId, KeyRing, KmsKeyId, NeededKey, ProviderId, ProviderKey, VmId};
 use tokio::sync::mpsc;
@@ -40,6 +40,7 @@ struct State {
     kms_keys: BTreeMap<(ProviderId, KeyId), KmsKeyId>,
     batches: Vec<usize>,
     copies: BTreeMap<PathBuf, Vm>,
+    rewrites: Vec<(String, (ProviderId, KeyId))>,
 }
 
 #[derive(Default)]
@@ -67,6 +68,19 @@ impl MemoryHost {
         let mut state = self.state();
         let copy = state.vms[&vm].clone();
         state.copies.insert(path.into(), copy);
+    }
+
+    /// From now on the VM's home cannot be read.
+    pub(crate) fn lose_home(&self, vm: VmId) {
+        let mut state = self.state();
+        let vm = state.vms.get_mut(&vm).expect("was added");
+        vm.providers.clear();
+        vm.problem = Some(format!("the home of VM {} is gone", vm.name));
+    }
+
+    /// From now on an interrupted rewrite of a VM waits, which needs a key.
+    pub(crate) fn leave_rewrite(&self, name: &str, key: (ProviderId, KeyId)) {
+        self.state().rewrites.push((name.to_owned(), key));
     }
 
     pub(crate) fn script(&self, vm: VmId, script: Script) {
@@ -131,6 +145,14 @@ impl MemoryHost {
         Ok(VmOutcome { changed, message: "wrapped".to_owned(), ..VmOutcome::default() })
     }
 
+    fn rewrap(&self, rewrap: RewrapVm) -> Result<VmOutcome, Problem> {
+        let RewrapVm { vm, from, provider, key } = rewrap;
+        if self.state().vms[&vm].wrapped_under() != from {
+            return Err(Problem::new(ProblemCode::VmChanged, "it was wrapped under other keys meanwhile"));
+        }
+        self.wrap(vm, provider, key)
+    }
+
     fn change(&self, id: VmId, change: impl FnOnce(&mut Vm)) -> VmOutcome {
         change(self.state().vms.get_mut(&id).expect("was found"));
         VmOutcome { changed: true, message: "done".to_owned(), ..VmOutcome::default() }
@@ -172,6 +194,22 @@ impl Host for MemoryHost {
         Ok(self.state().vms.values().map(|vm| self.seen(vm)).collect())
     }
 
+    async fn key_users(&self) -> Result<Vec<KeyUser>, Problem> {
+        let user = |vm: Vm| {
+            let unknown = vm.problem.clone().filter(|_| !vm.keys_are_known());
+            let keys =
+                unknown.map_or(Ok(vm.wrapped_under()), |detail| Err(Problem::new(ProblemCode::HomeUnfit, detail)));
+            KeyUser { name: vm.name, keys }
+        };
+        Ok(self
+            .vms()
+            .await?
+            .into_iter()
+            .map(user)
+            .chain(self.state().rewrites.clone().into_iter().map(rewrite))
+            .collect())
+    }
+
     async fn vm(&self, id: VmId) -> Result<Vm, Problem> {
         let missing = || Problem::new(ProblemCode::NoSuchVm, format!("there is no VM {id}"));
         self.state().vms.get(&id).map(|vm| self.seen(vm)).ok_or_else(missing)
@@ -187,9 +225,10 @@ impl Host for MemoryHost {
             None => {}
         }
         match operation {
-            VmOperation::Encrypt { provider, key, .. }
-            | VmOperation::Recrypt { provider, key }
-            | VmOperation::DeepRecrypt { provider, key, .. } => self.wrap(vm, provider, key),
+            VmOperation::Encrypt { provider, key, .. } | VmOperation::DeepRecrypt { provider, key, .. } => {
+                self.wrap(vm, provider, key)
+            }
+            VmOperation::Recrypt { from, provider, key } => self.rewrap(RewrapVm { vm, from, provider, key }),
             VmOperation::Decrypt { .. } => Ok(self.change(vm, |found| *found = plain(found.id, &found.name))),
             VmOperation::Start => Ok(self.change(vm, |found| found.power = PowerState::Running)),
             VmOperation::Shutdown { .. } | VmOperation::Kill => {
@@ -206,7 +245,7 @@ impl Host for MemoryHost {
             let script = self.state().scripts.get(&rewrap.vm).cloned();
             let result = match script {
                 Some(Script::Fail(problem)) => Err(problem),
-                _ => self.wrap(rewrap.vm, rewrap.provider, rewrap.key),
+                _ => self.rewrap(rewrap.clone()),
             };
             RewrappedVm { vm: rewrap.vm, result }
         };
@@ -241,6 +280,10 @@ impl Host for MemoryHost {
         self.state().listeners.push(listener);
         events
     }
+}
+
+fn rewrite((name, key): (String, (ProviderId, KeyId))) -> KeyUser {
+    KeyUser { name, keys: Ok([key].into()) }
 }
 
 async fn until_cancelled(progress: &TaskProgress) -> Result<VmOutcome, Problem> {

@@ -1,12 +1,14 @@
 //! Standard key providers, against a key server in memory that speaks KMIP over TLS.
 
+use std::time::Duration;
+
 use cadenas_api::{
     CreateProvider, KmsKeyState, KmsTrust, Padlock, Password, ProblemCode, Provider, ProviderKind, ProviderState,
     RecryptAll, RecryptKind, RecryptVm, SetKmsIdentity, SetKmsServers, SetKmsUser, TaskState, TrustKms, Vm,
 };
 use cadenas_kmip::{
-    KeyState, KmipId, KmipOperation,
-    testing::{Authority, Clients, Dates, ServerOptions, TestKeys, TestServer},
+    KeyState, KmipId, KmipOperation, ResultReason,
+    testing::{Authority, Clients, Dates, Fault, ServerOptions, TestKeys, TestServer, When},
 };
 
 use crate::rig::{Rig, encryption, password, refused};
@@ -163,6 +165,60 @@ async fn a_key_that_is_taken_out_of_use_raises_an_alarm_and_wraps_nothing_any_mo
         assert_ne!(kms_key(&after), kms_key(&vm), "a new key wraps");
         assert!(rig.client.provider("cluster").await.expect("there").alarms.is_empty());
     }
+}
+
+#[tokio::test]
+async fn a_mark_that_comes_while_a_keys_state_is_asked_for_stays() {
+    let (rig, authority) = (Rig::start().await, Authority::new("ca"));
+    let server = TestServer::good(&authority);
+    trusted(&rig, &authority, &[&server]).await;
+    let vm = encrypted(&rig, "web01").await;
+    drop(server.take_log());
+    server.fail(KmipOperation::GetAttributes, Fault::Late(Duration::from_secs(2)), When::Next);
+    rig.eventually("the state is asked for", async || {
+        server.take_log().contains(&KmipOperation::GetAttributes).then_some(())
+    })
+    .await;
+    rig.client.mark_compromised(&vm.providers[0].key.to_string()).await.expect("known");
+    rig.eventually("it is asked for again", async || {
+        server.take_log().contains(&KmipOperation::GetAttributes).then_some(())
+    })
+    .await;
+    assert_eq!(rig.client.vm("web01").await.expect("there").due.expect("due").kind, RecryptKind::Deep);
+}
+
+#[tokio::test]
+async fn one_key_that_the_server_tells_nothing_of_hides_no_other() {
+    let (rig, authority) = (Rig::start().await, Authority::new("ca"));
+    let server = TestServer::good(&authority);
+    trusted(&rig, &authority, &[&server]).await;
+    let vms = [encrypted(&rig, "web01").await, encrypted(&rig, "web02").await];
+    drop(server.take_log());
+    server.fail(KmipOperation::GetAttributes, Fault::Refuse(ResultReason::PERMISSION_DENIED, "no"), When::Always);
+    rig.eventually("both are asked for", async || {
+        let asked = server.take_log().into_iter().filter(|operation| *operation == KmipOperation::GetAttributes);
+        (asked.count() >= vms.len()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_key_server_that_has_another_key_under_the_name_does_no_harm() {
+    let (mut rig, authority) = (Rig::start().await, Authority::new("ca"));
+    let server = TestServer::good(&authority);
+    trusted(&rig, &authority, &[&server]).await;
+    let vm = encrypted(&rig, "web01").await;
+    let right = server.keys().material(&kms_key(&vm));
+    server.keys().replace(&kms_key(&vm), vec![7; 32]);
+    rig.restart().await;
+    let refusal = refused(rig.client.start_vm("web01").await, ProblemCode::KmsRefused);
+    assert!(refusal.detail.contains("another key"), "{refusal}");
+    assert!(!rig.host.has(vm.providers[0].id, vm.providers[0].key));
+    server.keys().replace(&kms_key(&vm), right);
+    rig.eventually("it unlocks", async || {
+        (rig.client.vm("web01").await.expect("there").padlock == Padlock::Encrypted).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -173,6 +173,24 @@ async fn while_the_host_cannot_tell_its_vms_no_provider_is_removed() {
 }
 
 #[tokio::test]
+async fn a_provider_that_a_vm_out_of_reach_may_need_or_an_interrupted_rewrite_needs_is_not_removed() {
+    let rig = Rig::start().await;
+    let vm = rig.host.add_vm("web01");
+    let (nkp, _) = rig.active("nkp").await;
+    let task = rig.encrypt(vm, None).await.expect("begins");
+    rig.ended(task).await;
+    rig.host.lose_home(vm);
+    let remove = async || rig.client.delete_provider("nkp", &DeleteProvider::default()).await;
+    let problem = refused(remove().await, ProblemCode::HomeUnfit);
+    assert!(problem.detail.contains("not known: the home of VM web01 is gone"), "{problem}");
+    let shown = rig.client.provider("nkp").await.expect("there").reason.expect("said");
+    assert!(shown.contains("whether VM web01 needs it is not known"), "{shown}");
+    rig.host.leave_rewrite("web02", (nkp.id, nkp.key.expect("current")));
+    let problem = refused(remove().await, ProblemCode::ProviderInUse);
+    assert!(problem.detail.contains("1 VM: web02"), "{problem}");
+}
+
+#[tokio::test]
 async fn a_host_that_takes_no_keys_makes_the_provider_degraded() {
     let mut rig = Rig::start().await;
     let vm = rig.host.add_vm("web01");

@@ -15,8 +15,8 @@ use cadenas_keys::{Kdk, KeyId, KeyRing, NeededKey, ProviderId, VmId};
 use cadenas_secret::SecretBytes;
 use cadenas_vmhome::{
     Context, Decrypted, Definition, DefinitionError, DiskFormat, EncryptPlan, Journal, Method, NoSteps, PlainDisk,
-    PlainFormat, Repaired, Step, Steps, TransitionError, Unlocked, VmHome, Wipe, decrypt, deep_recrypt, encrypt,
-    repair,
+    PlainFormat, RecryptError, Recrypted, Repaired, Rewrap, Step, Steps, TransitionError, Unlocked, VmHome, Wipe,
+    decrypt, deep_recrypt, encrypt, recrypt, repair,
 };
 use tempfile::TempDir;
 
@@ -192,6 +192,20 @@ impl Bed {
     ) -> Result<VmHome, TransitionError> {
         let plan = EncryptPlan { method: Method::InPlace, ..self.plan() };
         encrypt(&plan, self.context(steps, progress)).map(|made| made.home)
+    }
+
+    /// What wraps the home at `home`, a copy of this VM's, under another key, whatever wraps it now.
+    pub(crate) fn rewrap(&self, home: &Path, provider: ProviderId, key: KeyId) -> Rewrap {
+        Rewrap { vm: self.vm, home: home.to_owned(), from: None, provider, key }
+    }
+
+    pub(crate) fn recrypt(
+        &self,
+        provider: ProviderId,
+        key: KeyId,
+        steps: &dyn Steps,
+    ) -> Result<Recrypted, RecryptError> {
+        recrypt(&self.rewrap(&self.home(), provider, key), &self.keyring, &self.journal, steps)
     }
 
     pub(crate) fn decrypt_with(&self, steps: &dyn Steps) -> Result<Decrypted, TransitionError> {

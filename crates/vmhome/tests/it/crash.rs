@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cadenas_image::NoProgress;
 
 use crate::common::{Bed, CancelAt, KillAt, as_process, full_bytes};
-use cadenas_vmhome::{Method, NoSteps, Step, Steps, VmHome, encrypt, recrypt};
+use cadenas_vmhome::{Method, NoSteps, Step, Steps, VmHome, encrypt};
 
 /// What leads to the steps of one transition.
 struct Scenario {
@@ -77,7 +77,7 @@ fn scenario(transition: &str) -> Scenario {
         "recrypt" => Scenario {
             prepare: encrypted,
             run: |bed, steps| {
-                recrypt(&bed.home(), &bed.keyring, bed.provider, bed.next_key, steps).expect("recrypted");
+                bed.recrypt(bed.provider, bed.next_key, steps).expect("recrypted");
             },
             commit: Some(Step::RecryptCommitted),
             retreat: None,
@@ -149,7 +149,7 @@ fn is_under(bed: &Bed, key: cadenas_keys::KeyId) -> bool {
 
 /// A shallow recrypt that was killed may leave its hidden file; the next one replaces it.
 fn rewritten_is_encrypted(bed: &Bed) -> bool {
-    recrypt(&bed.home(), &bed.keyring, bed.provider, bed.next_key, &NoSteps).expect("recrypted");
+    bed.recrypt(bed.provider, bed.next_key, &NoSteps).expect("recrypted");
     bed.is_encrypted()
 }
 

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 use cadenas_image::{Access, File, open_source};
 use cadenas_keys::{Backup, BackupKey, Kdk, Kek, KeyId, ProviderId, ProviderKey};
 use cadenas_secret::SecretBytes;
-use cadenas_vmhome::{NoSteps, RecoverError, RecoveryKey, recover, recrypt};
+use cadenas_vmhome::{NoSteps, RecoverError, RecoveryKey, recover};
 
 use crate::common::{Bed, NOW, XML, names};
 
@@ -16,7 +16,7 @@ fn bed_with_backup() -> (Bed, Backup) {
     let (bytes, provider, key) = (SecretBytes::random(32), ProviderId::random(), KeyId::random());
     let kdk = || Kdk::from_secret(SecretBytes::take_from(bytes.expose().to_vec())).expect("32 bytes");
     bed.keyring.insert(provider, key, kdk()).expect("new");
-    recrypt(&bed.home(), &bed.keyring, provider, key, &NoSteps).expect("recrypted");
+    bed.recrypt(provider, key, &NoSteps).expect("recrypted");
     let keys = vec![BackupKey { id: key, created_at: NOW.to_owned(), kdk: kdk() }];
     let name = "nkp".to_owned();
     (bed, Backup { provider, name, tpm_required: false, exported_at: NOW.to_owned(), current: key, keys })
@@ -52,7 +52,7 @@ fn the_key_of_a_key_server_recovers_as_a_backup_does() {
     let (kek, provider, key) = (kek(), ProviderId::random(), KeyId::random());
     let kms_key = "7".parse().expect("a name");
     bed.keyring.insert(provider, key, ProviderKey::Kek { kek: kek.copy(), kms_key }).expect("new");
-    recrypt(&bed.home(), &bed.keyring, provider, key, &NoSteps).expect("recrypted");
+    bed.recrypt(provider, key, &NoSteps).expect("recrypted");
     let out = bed.folder.path().join("out");
     let other = recover(&bed.home(), RecoveryKey::Kek(&self::kek()), &out).expect_err("another key");
     assert!(

@@ -71,9 +71,10 @@ fn without_the_old_or_the_new_key_nothing_changes() {
     let bed = Bed::small();
     bed.encrypt();
     let before = fs::read(bed.descriptor()).expect("read");
-    let missing = recrypt(&bed.home(), &bed.keyring, bed.provider, KeyId::random(), &NoSteps);
+    let missing = bed.recrypt(bed.provider, KeyId::random(), &NoSteps);
     assert!(matches!(missing, Err(RecryptError::Key { .. })));
-    let missing = recrypt(&bed.home(), &KeyRing::new(), bed.provider, bed.next_key, &NoSteps);
+    let missing =
+        recrypt(&bed.rewrap(&bed.home(), bed.provider, bed.next_key), &KeyRing::new(), &bed.journal, &NoSteps);
     assert!(matches!(missing, Err(RecryptError::Key { .. })));
     assert!(before == fs::read(bed.descriptor()).expect("read"));
 }
@@ -100,14 +101,14 @@ fn a_changed_header_is_not_wrapped_anew_nor_told_to_be_in_order() {
     assert_ne!(changed, text);
     fs::write(bed.descriptor(), &changed).expect("written");
     for key in [bed.key, bed.next_key] {
-        let error = recrypt(&bed.home(), &bed.keyring, bed.provider, key, &NoSteps).expect_err("changed");
+        let error = bed.recrypt(bed.provider, key, &NoSteps).expect_err("changed");
         assert!(matches!(error, RecryptError::Unlock(UnlockError::Configuration { .. })), "{error}");
     }
     assert_eq!(fs::read_to_string(bed.descriptor()).expect("read"), changed);
 }
 
 fn to(bed: &Bed, provider: ProviderId, key: KeyId) -> Recrypted {
-    recrypt(&bed.home(), &bed.keyring, provider, key, &NoSteps).expect("recrypted")
+    bed.recrypt(provider, key, &NoSteps).expect("recrypted")
 }
 
 fn disk_files(bed: &Bed) -> BTreeMap<String, Vec<u8>> {

@@ -5,8 +5,8 @@ use std::fs;
 use cadenas_image::{Access, File, Locking, NoProgress};
 use cadenas_keys::KeyRing;
 use cadenas_vmhome::{
-    Context, JournalError, NoSteps, Record, Refusal, RepairError, Repaired, Step, TransitionError, UnlockError, VmHome,
-    encrypt, recrypt, repair,
+    Context, JournalError, Method, NoSteps, Record, RecryptError, Refusal, RepairError, Repaired, Step,
+    TransitionError, UnlockError, VmHome, encrypt, repair,
 };
 
 use crate::common::{Bed, KillAt, as_process, chain, full_bytes};
@@ -125,15 +125,21 @@ fn a_second_transition_waits_for_the_repair() {
 }
 
 #[test]
-fn a_shallow_recrypt_before_the_repair_does_not_change_the_verdict() {
+fn a_shallow_recrypt_before_the_repair_is_refused() {
+    let pending = |bed: &Bed| bed.recrypt(bed.provider, bed.next_key, &NoSteps).expect_err("something is interrupted");
     let bed = killed_encryption(Step::EncryptCommitted);
-    recrypt(&bed.home(), &bed.keyring, bed.provider, bed.next_key, &NoSteps).expect("recrypted");
+    assert!(matches!(pending(&bed), RecryptError::Journal(JournalError::Pending { .. })));
     assert!(matches!(repaired(&bed), Ok(Repaired::RolledForward { .. })));
     assert!(bed.is_encrypted());
 
-    assert!(as_process(|| bed.deep_recrypt_with(&KillAt::first(Step::DeepRecryptAnnounced))).is_none());
-    recrypt(&bed.home(), &bed.keyring, bed.provider, bed.key, &NoSteps).expect("recrypted");
-    assert_eq!(repaired(&bed).expect("undone"), Repaired::RolledBack);
+    // Half-rewritten disks open with what is in the staged descriptor alone.
+    let rewritten = KillAt::first(Step::DeepRecryptInPlaceDiskRewritten);
+    assert!(as_process(|| bed.deep_recrypt_by(Method::InPlace, &rewritten)).is_none());
+    let staged = bed.home().join(".web01.cadenas.new");
+    let before = fs::read(&staged).expect("staged");
+    assert!(matches!(pending(&bed), RecryptError::Journal(JournalError::Pending { .. })));
+    assert!(fs::read(&staged).expect("it is there still") == before);
+    assert!(matches!(repaired(&bed), Ok(Repaired::RolledForward { .. })));
     assert!(bed.is_encrypted());
 }
 
