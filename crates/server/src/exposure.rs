@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    compromised,
     core::{Core, store_failed},
     events::{Draft, Written},
     kms,
@@ -116,7 +117,7 @@ pub(crate) async fn mark_compromised(core: &Arc<Core>, key: &str, by: &Actor) ->
             core.change_catalog(|catalog| Ok(((), catalog.mark_compromised(provider, key, by)?))).await?;
             provider
         }
-        None => mark_kek(core, key, by).await?,
+        None => mark_other(core, key, by).await?,
     };
     report(core, provider, key).await
 }
@@ -128,11 +129,21 @@ fn native_owner(catalog: &Catalog, key: KeyId) -> Option<ProviderId> {
     catalog.providers.values().find(has).map(|record| record.id)
 }
 
-async fn mark_kek(core: &Arc<Core>, key: KeyId, by: &Actor) -> Result<ProviderId, Problem> {
+/// A KEK, or a key of a provider that is gone.
+async fn mark_other(core: &Arc<Core>, key: KeyId, by: &Actor) -> Result<ProviderId, Problem> {
     let keks = kms::all(core).await?;
-    let kek = keks.values().find(|kek| kek.key == key).ok_or_else(|| no_such_key(&key.to_string()))?;
-    kms::mark_compromised(core, kek, &marked(kek.provider, key).by(by)).await?;
-    Ok(kek.provider)
+    if let Some(kek) = keks.values().find(|kek| kek.key == key) {
+        kms::mark_compromised(core, kek, &marked(kek.provider, key).by(by)).await?;
+        return Ok(kek.provider);
+    }
+    let (exposures, vms) = (all(core).await?, core.host.vms().await?);
+    let provider = vms.iter().flat_map(|vm| exposures.keys_of(vm)).find(|(_, used)| *used == key);
+    let (provider, _) = provider.ok_or_else(|| no_such_key(&key.to_string()))?;
+    if !compromised::all(core).await?.contains(&(provider, key)) {
+        compromised::remember(core, &[(provider, key)]).await?;
+        core.record(vec![marked(provider, key).by(by)]).await;
+    }
+    Ok(provider)
 }
 
 impl Catalog {

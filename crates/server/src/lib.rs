@@ -11,6 +11,7 @@
 
 mod bulk;
 mod catalog;
+mod compromised;
 mod copies;
 mod core;
 mod data_folder;

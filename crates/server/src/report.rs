@@ -7,9 +7,10 @@ use cadenas_keys::{KeyId, ProviderId, VmId};
 use jiff::Timestamp;
 
 use crate::{
+    compromised,
     core::Core,
     exposure::{self, Exposures},
-    kms::{self, Keks},
+    kms::{self, KekRecord, Keks},
     providers::{Catalog, KindRecord, ProviderRecord},
     templates,
 };
@@ -20,6 +21,7 @@ pub(crate) struct Known {
     pub(crate) catalog: Catalog,
     pub(crate) keks: Keks,
     pub(crate) exposures: Exposures,
+    pub(crate) compromised: BTreeSet<(ProviderId, KeyId)>,
     pub(crate) templates: BTreeSet<VmId>,
 }
 
@@ -30,6 +32,7 @@ impl Known {
             catalog: core.catalog().await?,
             keks: kms::all(core).await?,
             exposures: exposure::all(core).await?,
+            compromised: compromised::all(core).await?,
             templates: templates::all(core).await?,
         })
     }
@@ -65,12 +68,8 @@ impl Known {
             let native = self.record(provider)?.as_native().ok()?;
             native.version(key)?.compromised
         };
-        let kek = || {
-            let kek = self.keks.get(&(provider, key))?;
-            let in_server = matches!(kek.state, KmsKeyState::Compromised | KmsKeyState::DestroyedCompromised);
-            Some(in_server || kek.compromised.is_some())
-        };
-        native().is_some() || kek().unwrap_or_default()
+        let kek = || self.keks.get(&(provider, key)).is_some_and(KekRecord::is_compromised);
+        native().is_some() || kek() || self.compromised.contains(&(provider, key))
     }
 
     /// The re-encryption that a VM should have.

@@ -49,6 +49,12 @@ impl KekRecord {
         store_key(self.provider, self.vm, self.key)
     }
 
+    /// Whether somebody else may have it.
+    pub(crate) fn is_compromised(&self) -> bool {
+        let in_server = matches!(self.state, KmsKeyState::Compromised | KmsKeyState::DestroyedCompromised);
+        in_server || self.compromised.is_some()
+    }
+
     /// Whether it may wrap.
     pub(crate) fn is_usable(&self) -> bool {
         self.state == KmsKeyState::Active && self.compromised.is_none()

@@ -13,7 +13,7 @@ mod watch;
 
 pub(crate) use clusters::Clusters;
 pub(crate) use configure::{parse_servers, set_identity, set_servers, set_user, show_certificates, trust};
-pub(crate) use keks::{Keks, all, forget, mark_compromised, of, present, wrapping};
+pub(crate) use keks::{KekRecord, Keks, all, forget, mark_compromised, of, present, wrapping};
 pub(crate) use probe::test;
 pub(crate) use record::StandardRecord;
 pub(crate) use watch::{keep_watching, unlock};

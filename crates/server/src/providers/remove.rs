@@ -10,7 +10,7 @@ use super::{
     view::view,
 };
 use crate::{
-    copies,
+    compromised, copies,
     core::Core,
     events::Draft,
     kms,
@@ -30,9 +30,11 @@ pub(crate) async fn remove(
     let catalog = core.catalog().await?;
     let record = catalog.find(provider)?.clone();
     let vms = core.host.vms().await;
-    let before = view(core, &catalog, &record, vms.as_deref(), &kms::of(core, record.id).await?);
+    let keks = kms::of(core, record.id).await?;
+    let before = view(core, &catalog, &record, vms.as_deref(), &keks);
     let copies = copies_that_need(core, record.id).await?;
     let users = permitted(core, &record, request, core.host.key_users().await, &copies)?;
+    compromised::remember(core, &compromised::of(&record, &keks)).await?;
     core.change_catalog(|catalog| Ok(((), catalog.remove(record.id, &users, by)?))).await?;
     core.pushes.forget(record.id);
     core.clusters.forget(record.id);

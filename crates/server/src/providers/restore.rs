@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use cadenas_api::{
     Actor, Padlock, Problem, ProblemCode, ProviderName, ProviderState, RestoreRequest, RestoreResult, Restored, Vm,
 };
-use cadenas_keys::{Backup, ProviderId};
+use cadenas_keys::{Backup, KeyId, ProviderId};
 use jiff::Timestamp;
 
 use super::{
@@ -16,6 +16,7 @@ use super::{
     view::view,
 };
 use crate::{
+    compromised,
     core::{Core, off_thread},
     events::Draft,
     features,
@@ -37,7 +38,8 @@ pub(crate) async fn restore(core: &Arc<Core>, request: RestoreRequest, by: &Acto
     features::require_native_key_provider(core).await?;
     let (backup, proved) = open(request.p12, request.password).await?;
     let seal = Arc::clone(&core.seal);
-    let incoming = off_thread(move || Incoming::seal(&*seal, &backup, proved)).await?;
+    let mut incoming = off_thread(move || Incoming::seal(&*seal, &backup, proved)).await?;
+    incoming.mark(&compromised::all(core).await?);
     if request.dry_run {
         would_restore(core, &incoming, request.name.as_ref(), by).await
     } else {
@@ -96,6 +98,16 @@ impl Incoming {
             Ok(version)
         });
         Ok(Self { versions: versions.collect::<Result<_, Problem>>()?, proved })
+    }
+}
+
+impl Incoming {
+    /// A key that was compromised when its provider was removed is so when it comes back.
+    fn mark(&mut self, compromised: &BTreeSet<(ProviderId, KeyId)>) {
+        let provider = self.proved.provider;
+        for version in self.versions.iter_mut().filter(|version| compromised.contains(&(provider, version.id))) {
+            version.compromised = Some(Timestamp::now());
+        }
     }
 }
 

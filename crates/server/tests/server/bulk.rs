@@ -1,13 +1,14 @@
 //! Many VMs at once, rotation in the background, ages of keys, and what needs them.
 
 use cadenas_api::{
-    CopyPath, DeleteProvider, KeyVersionState, PlannedStep, Problem, ProblemCode, RecryptAll, RecryptKind, RecryptVm,
-    SetRotation, SetTemplate, Task, TaskState, UserKind,
+    CopyPath, DeleteProvider, KeyVersionState, PlannedStep, Problem, ProblemCode, ProviderState, RecryptAll,
+    RecryptKind, RecryptVm, SetRotation, SetTemplate, Task, TaskState, UserKind,
 };
 use cadenas_keys::VmId;
 use jiff::Timestamp;
 
 use crate::{
+    backups::restoring,
     host::Script,
     rig::{Rig, refused},
 };
@@ -167,6 +168,28 @@ async fn a_compromised_key_wraps_nothing_and_tells_who_needs_new_data_keys() {
     assert_eq!(rig.client.provider("nkp").await.expect("there").alarms[0].vms, ["vm001"]);
     refused(rig.client.mark_compromised("no-key").await, ProblemCode::NoSuchKey);
     assert_eq!(rig.client.mark_compromised(&key).await.expect("again").vms.len(), 2);
+}
+
+#[tokio::test]
+async fn a_key_stays_compromised_when_its_provider_goes_and_when_it_comes_back() {
+    let rig = Rig::start().await;
+    let (provider, p12) = rig.active("nkp").await;
+    let vm = encrypted(&rig, 1).await[0].to_string();
+    let (later, _) = rig.active("nkp-2").await;
+    rig.active("nkp-3").await;
+    rig.client.mark_compromised(&provider.key.expect("current").to_string()).await.expect("known");
+    for (from, to) in [("nkp", "nkp-2"), ("nkp-2", "nkp-3")] {
+        let request = RecryptVm { provider: Some(to.to_owned()), ..RecryptVm::default() };
+        rig.ended(rig.client.recrypt_vm(&vm, &request).await.expect("begun")).await;
+        rig.client.delete_provider(from, &DeleteProvider::default()).await.expect("nothing needs it");
+        assert_eq!(rig.client.vm(&vm).await.expect("there").due.expect("due").kind, RecryptKind::Deep);
+    }
+    // Of a provider that is gone, a key can still be marked.
+    let report = rig.client.mark_compromised(&later.key.expect("current").to_string()).await.expect("remembered");
+    assert_eq!(report.vms.len(), 1);
+
+    let restored = rig.client.restore_provider(&restoring(p12, None, false)).await.expect("restored").provider;
+    assert_eq!((restored.state, restored.key), (ProviderState::Degraded, None));
 }
 
 #[tokio::test]
