@@ -24,6 +24,7 @@ use clap::Parser;
 use args::{Cli, OutputFormat};
 use commands::Ended;
 pub use error::Failure;
+use output::human::harmless_lines;
 
 /// The whole program: exit status 0 done, 1 failed, 2 the command line is wrong.
 #[must_use]
@@ -46,7 +47,7 @@ pub fn tell(text: &str) {
 /// Tells a failure in the format that results have.
 fn report(failure: &Failure, format: OutputFormat) -> ExitCode {
     match format {
-        OutputFormat::Table | OutputFormat::Csv => tell(&failure.text()),
+        OutputFormat::Table | OutputFormat::Csv => tell(&harmless_lines(&failure.text())),
         OutputFormat::Json => tell(&format!("{:#}", failure.json())),
     }
     ExitCode::from(failure.exit_status())

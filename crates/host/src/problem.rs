@@ -5,7 +5,7 @@
 use cadenas_api::{Problem, ProblemCode, chain};
 use cadenas_hypervisor::{Hypervisor, HypervisorError};
 use cadenas_image::LockError;
-use cadenas_keys::{KeyId, KeyRing, ProviderId, VmId};
+use cadenas_keys::{KeyId, KeyRing, NeededKey, ProviderId, VmId};
 use cadenas_vmhome::{
     Cause, ClaimError, Definition, DefinitionError, DiskError, DiskProblem, HomeError, PlainDiskProblem, Record,
     RecryptError, Refusal, SlotError, TransitionError, UnlockError,
@@ -42,9 +42,17 @@ pub(crate) fn from_home(error: &HomeError) -> Problem {
 
 pub(crate) fn from_unlock(error: &UnlockError) -> Problem {
     match error {
-        UnlockError::Locked { .. } => problem(ProblemCode::VmLocked, error)
-            .next("restore the provider: `cadenas provider restore FILE.p12`; the VM unlocks by itself then"),
+        UnlockError::Locked { missing, .. } => problem(ProblemCode::VmLocked, error).next(unlocking(missing)),
         UnlockError::Key { .. } | UnlockError::Configuration { .. } => tampered(error),
+    }
+}
+
+fn unlocking(missing: &[NeededKey]) -> &'static str {
+    if missing.iter().all(|needed| needed.kms_key.is_none()) {
+        "restore the provider: `cadenas provider restore FILE.p12`; the VM unlocks by itself then"
+    } else {
+        "see to its key servers: `cadenas provider test NAME`; the VM unlocks by itself when they give the key. If the \
+         provider was removed here, `cadenas recover --key FILE` opens the VM with the key out of the key server"
     }
 }
 
@@ -93,7 +101,7 @@ pub(crate) fn from_recrypt(error: &RecryptError) -> Problem {
         RecryptError::Claim(claim) => from_claim(claim),
         RecryptError::Key { source: cadenas_keys::UnwrapError::KeyMissing { .. }, .. } => {
             problem(ProblemCode::VmLocked, error)
-                .next("restore the provider of the VM's present key: `cadenas provider restore FILE.p12`")
+                .next("`cadenas vm show` tells which key it lacks: restore that provider, or see to its key servers")
         }
         RecryptError::Key { .. } => tampered(error),
         RecryptError::Journal(_) => problem(ProblemCode::NeedsRepair, error).next(SETTLED_BY_ITSELF),

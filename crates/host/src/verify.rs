@@ -13,12 +13,12 @@ impl Inner {
     pub(crate) fn verify(&self, vm: VmId) -> Result<VmOutcome, Problem> {
         let home = self.home(vm)?;
         let report = home.verify(&self.keys, SAMPLES);
-        let sound = report.is_sound();
+        let (sound, locked) = (report.is_sound(), !home.missing_keys(&self.keys).is_empty());
         let objects: Vec<ObjectVerdict> = report.objects.into_iter().map(shown).collect();
-        let message = if sound {
-            format!("all {} objects are encrypted, and open with their keys", objects.len())
-        } else {
-            "not everything is as it must be: see the objects".to_owned()
+        let message = match (sound, locked) {
+            (true, false) => format!("all {} objects are encrypted, and open with their keys", objects.len()),
+            (true, true) => format!("all {} objects look encrypted; not all keys are here to open them", objects.len()),
+            (false, _) => "not everything is as it must be: see the objects".to_owned(),
         };
         Ok(VmOutcome { message, objects, ..VmOutcome::default() })
     }

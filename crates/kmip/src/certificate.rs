@@ -7,7 +7,7 @@ use x509_cert::{
     ext::pkix::{SubjectAltName, name::GeneralName},
 };
 
-use crate::CertificateFingerprint;
+use crate::{CertificateFingerprint, ServerText};
 
 /// A server's certificate, to be shown to a person who decides whether to trust it. It proves nothing by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +84,8 @@ fn names(certificate: &Certificate) -> Result<Vec<String>, NotACertificate> {
 
 fn host_name(name: &GeneralName) -> Option<String> {
     match name {
-        GeneralName::DnsName(name) => Some(name.to_string()),
+        // Whoever made the certificate chose it, control characters included.
+        GeneralName::DnsName(name) => Some(ServerText::new(name.as_str()).as_str().to_owned()),
         GeneralName::IpAddress(address) => ip_address(address),
         _ => None,
     }

@@ -11,7 +11,7 @@ use crate::{
     args::program::{Recover, RecoverWith},
     error::Failure,
     files,
-    output::{Printer, human::harmless, warn},
+    output::{Printer, human::harmless_lines, warn},
     password,
 };
 
@@ -49,10 +49,6 @@ fn text(recovery: &Recovery) -> String {
 }
 
 /// Paths come from a descriptor; lines stay lines.
-fn harmless_lines(text: &str) -> String {
-    text.lines().map(harmless).collect::<Vec<_>>().join("\n")
-}
-
 fn problems(recovery: &Recovery) -> Vec<String> {
     recovery.problems.iter().map(ToString::to_string).collect()
 }

@@ -127,7 +127,7 @@ async fn verify(session: &Session, args: &Operate) -> Result {
     if !session.printer.is_json() {
         print(&show::verdicts(&outcome.objects))?;
     }
-    let all_is_well = outcome.objects.iter().all(|object| object.problem.is_none());
+    let all_is_well = outcome.objects.iter().all(|object| object.encrypted && object.problem.is_none());
     Ok(if all_is_well { Ended::Well } else { Ended::Badly })
 }
 
