@@ -66,8 +66,7 @@ impl Cluster {
         match self.activate(&id) {
             Ok(()) => Ok(id),
             Err(error) => {
-                // Nobody knows the key yet. If it cannot be removed either, the first error still says more.
-                drop(self.destroy(&id));
+                self.discard(&id);
                 Err(error)
             }
         }
@@ -114,6 +113,13 @@ impl Cluster {
     /// Destroys a key for ever. Servers demand that it is revoked before.
     pub fn destroy(&self, id: &KmipId) -> Result<(), KmipError> {
         self.ask(&Destroy(id))
+    }
+
+    /// Removes a key that was never used, whether or not it is active by now. If that cannot be done either, what went wrong
+    /// before says more.
+    pub fn discard(&self, id: &KmipId) {
+        drop(self.revoke(id, RevocationReason::CessationOfOperation));
+        drop(self.destroy(id));
     }
 
     /// Finds out, server by server and step by step, what works, whatever is known of a server from before.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use cadenas_api::{KeyPush, KmsKeyState, MissingKey, Problem, ProblemCode, Vm};
 use cadenas_keys::{Fingerprint, Kek, KeyId, KmsKeyId, ProviderId, ProviderKey, VmId};
-use cadenas_kmip::{Cluster, FetchedKey, KeyState, KmipError, KmipId, RevocationReason};
+use cadenas_kmip::{Cluster, FetchedKey, KeyState, KmipError, KmipId};
 use cadenas_secret::SecretBytes;
 use cadenas_store::{Key, Prefix, Range, Record, StoreExt, Txn};
 use jiff::Timestamp;
@@ -183,8 +183,7 @@ fn made(cluster: &Cluster, name: &str, vm: VmId) -> Result<(KmipId, FetchedKey),
     match cluster.key(&id) {
         Ok(fetched) => Ok((id, fetched)),
         Err(error) => {
-            // It was never given to anyone; if it cannot be removed either, the first error is the one to tell.
-            drop(cluster.revoke(&id, RevocationReason::CessationOfOperation).and_then(|()| cluster.destroy(&id)));
+            cluster.discard(&id);
             Err(error)
         }
     }
