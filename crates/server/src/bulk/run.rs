@@ -20,8 +20,10 @@ use crate::{core::Core, events::Draft, tasks::Live};
 const BATCH: usize = 512;
 /// Keys that are asked of key servers at the same time.
 const JOBS: usize = 8;
-/// The failures that an outcome lists.
+/// The failures that an outcome lists …
 const MOST_FAILURES: usize = 500;
+/// … as long as their words are not more bytes than this: the task must fit a value of the store.
+const MOST_WORDS: usize = cadenas_store::MAX_VALUE_BYTES / 4;
 
 /// A plan at work.
 pub(super) struct Run {
@@ -31,6 +33,8 @@ pub(super) struct Run {
     jobs: usize,
     rate: Option<NonZeroU32>,
     outcome: BulkOutcome,
+    /// Bytes of all failures' details.
+    words: usize,
     times: Vec<u64>,
 }
 
@@ -44,7 +48,7 @@ impl Run {
     ) -> Self {
         let (core, live) = (Arc::clone(core), Arc::clone(live));
         let jobs = jobs.map_or(JOBS, NonZeroUsize::get).min(BATCH);
-        Self { core, live, plan, jobs, rate, outcome: BulkOutcome::default(), times: vec![] }
+        Self { core, live, plan, jobs, rate, outcome: BulkOutcome::default(), words: 0, times: vec![] }
     }
 
     /// Until every VM is done, or the task is cancelled. While the host works on a batch, the next one is prepared, and what
@@ -132,7 +136,8 @@ impl Run {
 
     fn fail(&mut self, vm: &Vm, problem: Problem) {
         self.outcome.failed += 1;
-        if self.outcome.failures.len() < MOST_FAILURES {
+        self.words += problem.detail.len();
+        if self.outcome.failures.len() < MOST_FAILURES && self.words <= MOST_WORDS {
             self.outcome.failures.push(BulkFailure { vm: vm.id, name: vm.name.clone(), problem });
         }
     }
