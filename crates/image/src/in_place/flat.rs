@@ -8,6 +8,7 @@ use super::{
     ExtraSpace,
     kinds::{Operation, Plan, Rewrite},
     layout::{Fronts, Layout, Run},
+    records::Direction,
     volume::{self, VolumeKeys},
 };
 use crate::{
@@ -245,6 +246,15 @@ impl Layout for Flat<'_> {
             Operation::Recrypt => (encrypted, encrypted),
         };
         vec![Run { old_at, old_sector: sector, new_at, new_sector: sector, len }]
+    }
+
+    fn front_data(&self, direction: Direction) -> Option<Run> {
+        let (old_at, new_at) = match (self.operation, direction) {
+            (Operation::Decrypt, Direction::Forward) => (self.payload, 0),
+            _ => return None,
+        };
+        let len = self.size.min(PLAIN_FRONT_BYTES);
+        Some(Run { old_at, old_sector: 0, new_at, new_sector: 0, len })
     }
 
     fn stage(&self) -> Result<(), ImageError> {

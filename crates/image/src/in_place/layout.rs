@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use super::records::Direction;
 use crate::ImageError;
 
 /// A run of bytes that a rewrite moves, whole sectors. Offsets are in bytes of the image's file.
@@ -53,6 +54,12 @@ pub(crate) trait Layout: Send + Sync {
 
     /// What the positions stand for, in ascending order of positions. Bytes of the front that the journal keeps are not in it.
     fn runs(&self, positions: Range<u64>) -> Vec<Run>;
+
+    /// Where the image that a direction begins with holds as data what the journal keeps as the front of the other; `None` if
+    /// that front is no data.
+    fn front_data(&self, _direction: Direction) -> Option<Run> {
+        None
+    }
 
     /// Writes what the new image needs beside its data, out of the old image's way, and flushes. Can be repeated.
     fn stage(&self) -> Result<(), ImageError>;

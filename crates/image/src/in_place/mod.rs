@@ -380,14 +380,16 @@ impl<'a> InPlace<'a> {
         if len != old_len && !(staged && len > old_len) {
             return Err(ImageError::ChangedSince { image: self.disk.name() });
         }
-        self.expect_front(&self.old.front)
+        self.expect_front(&self.old.front)?;
+        self.expect(self.way(Direction::Forward).holds_front()?)
     }
 
     fn expect_front(&self, front: &[u8]) -> Result<(), ImageError> {
-        if self.has_front(front)? {
-            return Ok(());
-        }
-        Err(ImageError::ChangedSince { image: self.disk.name() })
+        self.expect(self.has_front(front)?)
+    }
+
+    fn expect(&self, is_unchanged: bool) -> Result<(), ImageError> {
+        if is_unchanged { Ok(()) } else { Err(ImageError::ChangedSince { image: self.disk.name() }) }
     }
 
     /// Whether the file begins with a front; where it ends before that, the front's rest is zeros.

@@ -67,7 +67,7 @@ impl Sizes {
 
 /// Which way an epoch goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
+pub(crate) enum Direction {
     /// To the new image, positions ascending.
     Forward,
     /// To the old image, positions descending.

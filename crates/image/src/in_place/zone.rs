@@ -78,6 +78,18 @@ impl Way<'_> {
         sum
     }
 
+    /// Whether the front that will be written from the journal is still what the image holds: what a guest wrote there since
+    /// would be lost.
+    pub(super) fn holds_front(&self) -> Result<bool, ImageError> {
+        let Some(run) = self.layout.front_data(self.direction) else { return Ok(true) };
+        let piece = self.piece(run, 0);
+        let mut worker = self.worker();
+        worker.data.resize(piece.at.end);
+        self.disk.read(piece.before.at, &mut worker.data)?;
+        Self::transform(&mut worker, &Loaded(vec![piece]));
+        Ok(worker.data[..] == self.after.front)
+    }
+
     /// Reads a zone as it is before.
     pub(super) fn load(&self, worker: &mut Worker, positions: Range<u64>) -> Result<Loaded, ImageError> {
         let pieces = self.pieces(positions);
@@ -168,18 +180,24 @@ impl Way<'_> {
 
     fn pieces(&self, positions: Range<u64>) -> Vec<Piece> {
         let mut end = 0;
-        let mut piece = |run: Run| {
-            let old = Place { at: run.old_at, sector: run.old_sector };
-            let new = Place { at: run.new_at, sector: run.new_sector };
-            let (before, after) = match self.direction {
-                Direction::Forward => (old, new),
-                Direction::Back => (new, old),
-            };
-            let at = end..end + in_memory(run.len);
-            end = at.end;
-            Piece { at, before, after }
+        let runs = self.layout.runs(positions).into_iter();
+        runs.map(|run| {
+            let piece = self.piece(run, end);
+            end = piece.at.end;
+            piece
+        })
+        .collect()
+    }
+
+    /// A run that begins at `start` in a buffer.
+    fn piece(&self, run: Run, start: usize) -> Piece {
+        let old = Place { at: run.old_at, sector: run.old_sector };
+        let new = Place { at: run.new_at, sector: run.new_sector };
+        let (before, after) = match self.direction {
+            Direction::Forward => (old, new),
+            Direction::Back => (new, old),
         };
-        self.layout.runs(positions).into_iter().map(&mut piece).collect()
+        Piece { at: start..start + in_memory(run.len), before, after }
     }
 
     fn read(&self, at: u64, data: &mut [u8]) -> Result<(), ImageError> {

@@ -10,6 +10,7 @@ mod in_place;
 mod in_place_crash;
 mod in_place_faults;
 mod in_place_qcow2;
+mod in_place_used;
 mod locks;
 mod ours_read_by_them;
 mod round_trips;
