@@ -251,10 +251,17 @@ impl Layout for Flat<'_> {
     fn front_data(&self, direction: Direction) -> Option<Run> {
         let (old_at, new_at) = match (self.operation, direction) {
             (Operation::Decrypt, Direction::Forward) => (self.payload, 0),
+            (Operation::Encrypt, Direction::Back) => (0, self.payload),
             _ => return None,
         };
         let len = self.size.min(PLAIN_FRONT_BYTES);
         Some(Run { old_at, old_sector: 0, new_at, new_sector: 0, len })
+    }
+
+    /// What a guest writes inside the disk is moved along; so its length says it all.
+    fn is_unused(&self, direction: Direction) -> Result<bool, ImageError> {
+        let len = self.disk.size()?;
+        Ok(direction == Direction::Forward || len == self.new_len || len == self.new_len.max(SECTOR_BYTES))
     }
 
     fn stage(&self) -> Result<(), ImageError> {

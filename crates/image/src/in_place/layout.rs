@@ -61,6 +61,10 @@ pub(crate) trait Layout: Send + Sync {
         None
     }
 
+    /// Whether going in a direction, from the image that it begins with, loses nothing that was put there since: nothing lies where
+    /// the other image has something else, or ends.
+    fn is_unused(&self, direction: Direction) -> Result<bool, ImageError>;
+
     /// Writes what the new image needs beside its data, out of the old image's way, and flushes. Can be repeated.
     fn stage(&self) -> Result<(), ImageError>;
 

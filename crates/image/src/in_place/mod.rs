@@ -234,8 +234,8 @@ impl<'a> InPlace<'a> {
         match self.place(&status)? {
             InPlaceState::Old => return self.finish_old(&status),
             InPlaceState::New => {
-                self.expect_front(&self.new.front)?;
                 self.rewrite.layout.way_back()?;
+                self.expect_unused(Direction::Back)?;
             }
             InPlaceState::Between => {}
         }
@@ -380,16 +380,16 @@ impl<'a> InPlace<'a> {
         if len != old_len && !(staged && len > old_len) {
             return Err(ImageError::ChangedSince { image: self.disk.name() });
         }
-        self.expect_front(&self.old.front)?;
-        self.expect(self.way(Direction::Forward).holds_front()?)
+        self.expect_unused(Direction::Forward)
     }
 
-    fn expect_front(&self, front: &[u8]) -> Result<(), ImageError> {
-        self.expect(self.has_front(front)?)
-    }
-
-    fn expect(&self, is_unchanged: bool) -> Result<(), ImageError> {
-        if is_unchanged { Ok(()) } else { Err(ImageError::ChangedSince { image: self.disk.name() }) }
+    /// Refuses the image that a direction begins with if it was used since, and going on would lose what was written.
+    fn expect_unused(&self, direction: Direction) -> Result<(), ImageError> {
+        let way = self.way(direction);
+        if self.has_front(&way.before.front)? && way.layout.is_unused(direction)? && way.holds_front()? {
+            return Ok(());
+        }
+        Err(ImageError::ChangedSince { image: self.disk.name() })
     }
 
     /// Whether the file begins with a front; where it ends before that, the front's rest is zeros.

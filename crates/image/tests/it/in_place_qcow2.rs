@@ -22,24 +22,24 @@ use crate::{
 };
 
 /// A disk in an image, and what QEMU read of it and of its snapshots when it was made.
-struct Image {
-    bench: Bench,
+pub(crate) struct Image {
+    pub(crate) bench: Bench,
     path: PathBuf,
-    disk: Vec<u8>,
-    snapshots: Vec<(String, Vec<u8>)>,
+    pub(crate) disk: Vec<u8>,
+    pub(crate) snapshots: Vec<(String, Vec<u8>)>,
     with_bitmaps: bool,
 }
 
 /// How an image is made, as arguments of QEMU's tools.
 #[derive(Debug, Clone)]
-struct Recipe {
+pub(crate) struct Recipe {
     options: String,
     size: u64,
     steps: Vec<Step>,
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(crate) enum Step {
     /// A command of qemu-io.
     Io(String),
     Snapshot,
@@ -47,11 +47,11 @@ enum Step {
 }
 
 impl Recipe {
-    fn new(options: &str, size: u64, steps: &[Step]) -> Self {
+    pub(crate) fn new(options: &str, size: u64, steps: &[Step]) -> Self {
         Self { options: options.to_owned(), size, steps: steps.to_vec() }
     }
 
-    fn make(&self) -> Image {
+    pub(crate) fn make(&self) -> Image {
         let bench = Bench::new();
         let path = bench.path("disk.qcow2");
         let size = self.size.to_string();
@@ -83,17 +83,17 @@ impl Recipe {
     }
 }
 
-fn io(command: &str) -> Step {
+pub(crate) fn io(command: &str) -> Step {
     Step::Io(command.to_owned())
 }
 
 impl Image {
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// QEMU's way to name the image.
-    fn options(&self, is_encrypted: bool) -> String {
+    pub(crate) fn options(&self, is_encrypted: bool) -> String {
         if is_encrypted {
             Bench::qcow2_options(&self.path)
         } else {
@@ -101,7 +101,7 @@ impl Image {
         }
     }
 
-    fn read(&self, snapshot: Option<&str>, is_encrypted: bool) -> Vec<u8> {
+    pub(crate) fn read(&self, snapshot: Option<&str>, is_encrypted: bool) -> Vec<u8> {
         let (secret, options) = (self.bench.secret(), self.options(is_encrypted));
         let out = self.bench.path("read.raw");
         let mut arguments = vec!["convert", "--object", &secret, "--image-opts"];
@@ -114,7 +114,7 @@ impl Image {
     }
 
     /// QEMU finds nothing wrong and nothing lost, and reads what it read before; we find nothing wrong either.
-    fn assert_whole(&self, is_encrypted: bool) {
+    pub(crate) fn assert_whole(&self, is_encrypted: bool) {
         let (secret, options) = (self.bench.secret(), self.options(is_encrypted));
         let output = try_run("qemu-img", &["check", "--object", &secret, "--image-opts", &options]);
         let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
@@ -131,7 +131,7 @@ impl Image {
         assert_eq!(!report.info.bitmaps.is_empty(), self.with_bitmaps);
     }
 
-    fn open(&self) -> File {
+    pub(crate) fn open(&self) -> File {
         File::open(&self.path, Access::Write).expect("opened")
     }
 
@@ -141,7 +141,7 @@ impl Image {
 }
 
 /// Makes a journal for a change and lets `then` do something with it. The journal stays.
-fn with_rewrite<T>(image: &Image, format: Format, change: &str, then: impl FnOnce(InPlace<'_>) -> T) -> T {
+pub(crate) fn with_rewrite<T>(image: &Image, format: Format, change: &str, then: impl FnOnce(InPlace<'_>) -> T) -> T {
     let (passphrase, disk) = (passphrase(), image.open());
     drop(fs::remove_file(image.journal()));
     let journal = File::create_new(&image.journal()).expect("created");
@@ -160,20 +160,20 @@ fn with_rewrite<T>(image: &Image, format: Format, change: &str, then: impl FnOnc
     out
 }
 
-fn reopened<T>(image: &Image, then: impl FnOnce(InPlace<'_>) -> T) -> T {
+pub(crate) fn reopened<T>(image: &Image, then: impl FnOnce(InPlace<'_>) -> T) -> T {
     let (disk, journal) = (image.open(), File::open(&image.journal(), Access::Write).expect("opened"));
     then(InPlace::open(&disk, &journal, &passphrase()).expect("reopened"))
 }
 
-fn zones(count: usize) -> Zones {
+pub(crate) fn zones(count: usize) -> Zones {
     Zones(AtomicUsize::new(count))
 }
 
-fn go(mut rewrite: InPlace<'_>, progress: &dyn Progress) -> Result<(), ImageError> {
+pub(crate) fn go(mut rewrite: InPlace<'_>, progress: &dyn Progress) -> Result<(), ImageError> {
     rewrite.run(&Tuning::default(), progress)
 }
 
-fn back(mut rewrite: InPlace<'_>, progress: &dyn Progress) -> Result<(), ImageError> {
+pub(crate) fn back(mut rewrite: InPlace<'_>, progress: &dyn Progress) -> Result<(), ImageError> {
     rewrite.undo(&Tuning::default(), progress)
 }
 
@@ -392,7 +392,7 @@ fn what_cannot_be_rewritten_is_refused_by_name_and_left_alone() {
 }
 
 /// A raw disk as an [`Image`]: what QEMU reads once it is encrypted.
-fn raw_image(len: u64) -> Image {
+pub(crate) fn raw_image(len: u64) -> Image {
     let bench = Bench::new();
     let path = bench.raw_disk(len);
     let mut disk = fs::read(&path).expect("read");

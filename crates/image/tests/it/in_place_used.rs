@@ -1,17 +1,19 @@
 //! In-place rewrites that an error stopped where the image is still, or already, in use, and a guest that used it then: what it
 //! wrote is never lost.
 
-use std::num::NonZeroUsize;
+use std::{fs, num::NonZeroUsize};
 
 use cadenas_image::{
-    ImageError, NoProgress, Storage, Tuning,
+    Format, ImageError, NoProgress, Storage, Tuning,
     in_place::{InPlace, InPlaceState, Sizes},
     storage::testing::{Countdown, Memory},
 };
 
 use crate::{
+    common::run,
     in_place::{Kind, PAYLOAD, plain, sizes},
     in_place_crash::Media,
+    in_place_qcow2::{Image, Recipe, back, go, io, raw_image, reopened, with_rewrite},
 };
 
 const LEN: usize = 100_000;
@@ -43,6 +45,11 @@ impl Prepared {
     /// So late that the image is still the old one: all is staged, and the marker could not be written.
     fn before_marker(&self) -> Stopped {
         self.after(self.calls_until(InPlaceState::Between) - 1)
+    }
+
+    /// So early that the image is just the new one: nothing is cleaned yet.
+    fn at_commit(&self) -> Stopped {
+        self.after(self.calls_until(InPlaceState::New))
     }
 
     /// How many calls on the image bring it to a state.
@@ -97,4 +104,80 @@ fn what_a_guest_wrote_in_an_encrypted_disk_is_not_replaced_by_what_the_journal_k
         assert!(stopped.disk.to_bytes() == used);
     }
     prepared.before_marker().resume().expect("unused, it goes on");
+}
+
+#[test]
+fn a_finished_volume_that_a_guest_wrote_to_is_not_taken_back() {
+    for kind in [Kind::Encrypt, Kind::RawToQcow2] {
+        let prepared = Prepared::new(kind);
+        let front = if kind == Kind::Encrypt { PAYLOAD } else { 128 << 10 };
+        let stopped = prepared.at_commit();
+        stopped.disk.write_at(front + 1024, &[7; 512]).expect("written");
+        let used = stopped.disk.to_bytes();
+        let refused = stopped.cancel();
+        assert!(matches!(refused, Err(ImageError::ChangedSince { .. })), "{kind:?}: {refused:?}");
+        assert!(stopped.disk.to_bytes() == used, "{kind:?}");
+        stopped.resume().expect("it is the new one");
+    }
+}
+
+#[test]
+fn a_volume_that_was_grown_or_cut_since_is_not_taken_back() {
+    for kind in [Kind::Encrypt, Kind::Decrypt, Kind::Recrypt] {
+        let stopped = Prepared::new(kind).at_commit();
+        stopped.disk.set_len(stopped.disk.len().expect("its length") + 4096).expect("grown");
+        let refused = stopped.cancel();
+        assert!(matches!(refused, Err(ImageError::ChangedSince { .. })), "{kind:?}: {refused:?}");
+    }
+}
+
+/// What QEMU writes to an image after a rewrite, and whether the way back is refused then.
+fn used_when_finished(image: &Image, format: Format, change: &str, command: &str) -> bool {
+    let is_encrypted = change != "decrypt";
+    with_rewrite(image, format, change, |rewrite| go(rewrite, &NoProgress)).expect(change);
+    let (secret, options) = (image.bench.secret(), image.options(is_encrypted));
+    run("qemu-io", &["--object", &secret, "--image-opts", "-c", command, &options]);
+    let (used, disk) = (fs::read(image.path()).expect("read"), image.read(None, is_encrypted));
+    match reopened(image, |rewrite| back(rewrite, &NoProgress)) {
+        Ok(()) => {
+            let disk_again = match format {
+                Format::Raw => fs::read(image.path()).expect("read"),
+                _ => image.read(None, change != "encrypt"),
+            };
+            assert!(disk_again == disk, "{change}, {command}: another disk");
+            false
+        }
+        Err(ImageError::ChangedSince { .. }) => {
+            assert!(fs::read(image.path()).expect("read") == used, "{change}, {command}: changed");
+            assert!(image.read(None, is_encrypted) == disk);
+            true
+        }
+        Err(error) => panic!("{change}, {command}: {error}"),
+    }
+}
+
+#[test]
+fn what_a_guest_wrote_into_the_finished_image_comes_along_or_there_is_no_way_back() {
+    let steps = [io("write -P 1 0 200k"), io("write -P 2 1M 1000")];
+    let recipe = Recipe::new("cluster_size=65536", 4 << 20, &steps);
+    for (change, command, is_refused) in [
+        ("encrypt", "write -P 9 64k 64k", false),
+        ("encrypt", "write -P 9 2M 64k", true),
+        ("recrypt", "write -P 9 2M 64k", true),
+        ("decrypt", "write -P 9 64k 64k", false),
+        ("decrypt", "write -P 9 2M 64k", true),
+        ("decrypt", "write -c -P 9 2M 64k", true),
+    ] {
+        let image = recipe.make();
+        if change != "encrypt" {
+            with_rewrite(&image, Format::Qcow2, "encrypt", |rewrite| go(rewrite, &NoProgress)).expect("encrypted");
+        }
+        assert_eq!(used_when_finished(&image, Format::Qcow2, change, command), is_refused, "{change}, {command}");
+    }
+    for (command, is_refused) in
+        [("write -P 9 65k 1k", false), ("write -P 9 0 1k", true), ("write -P 9 400k 64k", true)]
+    {
+        let image = raw_image(1_000_448);
+        assert_eq!(used_when_finished(&image, Format::Raw, "encrypt", command), is_refused, "{command}");
+    }
 }

@@ -21,6 +21,7 @@ use super::{
     ExtraSpace, flat,
     kinds::{Operation, Plan, Rewrite},
     layout::{Fronts, Layout, Run},
+    records::Direction,
     volume::{self, VolumeKeys},
 };
 use crate::{
@@ -28,7 +29,7 @@ use crate::{
     format::{
         luks::{LuksArea, describe},
         qcow2::{
-            Refusal, be64, bitmaps,
+            Entry, Refusal, be64, bitmaps,
             census::{self, Census},
             header::Header,
             image::read_header,
@@ -173,12 +174,20 @@ impl Layout for InQcow2<'_> {
         self.data.runs(positions)
     }
 
+    /// What a guest writes into clusters that were there comes along.
+    fn is_unused(&self, direction: Direction) -> Result<bool, ImageError> {
+        match direction {
+            Direction::Forward => Ok(mapped_end(&self.old_survey()?)? <= self.extra.first),
+            Direction::Back => self.spares_old(&self.new_survey()?),
+        }
+    }
+
     fn stage(&self) -> Result<(), ImageError> {
         let blocks = self.old_blocks()?;
         let survey = self.old_survey()?;
         let luks_len = (!self.new_luks.is_empty()).then(|| bytes_len(&self.new_luks));
         let staging = Staging::plan(&survey, self.extra.first, &blocks, luks_len)?;
-        if staging.clusters != (self.extra.first..self.extra.end) || mapped_end(&survey)? > self.extra.first {
+        if staging.clusters != (self.extra.first..self.extra.end) {
             return Err(ImageError::ChangedSince { image: self.disk.name() });
         }
         let (luks, key) = (&*self.new_luks, self.new_key.as_deref());
@@ -288,6 +297,22 @@ impl<'a> InQcow2<'a> {
         Ok(blocks)
     }
 
+    /// Whether the finished image keeps away from what only the old one has, and from where going back cuts the file, and has
+    /// compressed nothing: the old one may be encrypted.
+    fn spares_old(&self, survey: &Survey<'_>) -> Result<bool, ImageError> {
+        let old = self.old_header()?;
+        let fresh = self.extra.first * old.cluster.bytes()..u64::MAX;
+        let own: Vec<_> = old.luks_area.into_iter().chain([old.refcount_table]).collect();
+        let is_on = |place: &Range<u64>, other: &Range<u64>| place.start < other.end && other.start < place.end;
+        let is_on_own = |place: &Range<u64>| own.iter().any(|own| is_on(place, own));
+        let blocks = survey.refcount_blocks().iter().filter(|block| **block != 0);
+        let mut spares = !blocks.map(|block| *block..*block + old.cluster.bytes()).any(|block| is_on_own(&block));
+        for_each_mapped(survey, |place, is_packed| {
+            spares &= !is_packed && !is_on(&place, &fresh) && !is_on_own(&place);
+        })?;
+        Ok(spares)
+    }
+
     fn restore_refcount_table(&self) -> Result<(), ImageError> {
         let bytes: Vec<u8> = self.old_blocks()?.iter().flat_map(|offset| offset.to_be_bytes()).collect();
         write_if_different(self.disk, self.old_header()?.refcount_table.start, &bytes)
@@ -366,13 +391,24 @@ fn used_end(survey: &Survey<'_>) -> Result<u64, ImageError> {
 
 /// One past the last cluster that L1 and L2 tables name or take.
 fn mapped_end(survey: &Survey<'_>) -> Result<u64, ImageError> {
+    let mut end = 0;
+    for_each_mapped(survey, |place, _| end = end.max(place.end))?;
+    Ok(survey.cluster().count(end))
+}
+
+/// Gives all places that L1 and L2 tables name or take, and whether that is a compressed cluster's.
+fn for_each_mapped(survey: &Survey<'_>, mut visit: impl FnMut(Range<u64>, bool)) -> Result<(), ImageError> {
     let cluster = survey.cluster();
-    let mut end = survey.l1_tables().iter().map(|table| table.offset + table.entries * 8).max().unwrap_or(0);
+    survey.l1_tables().iter().for_each(|table| visit(table.offset..table.offset + table.entries * 8, false));
     for table in survey.l2_tables() {
-        let places = survey.l2_entries(*table)?.into_iter().filter_map(|(_, entry)| entry.place(cluster));
-        end = places.map(|place| place.end).fold(end.max(table.offset + cluster.bytes()), u64::max);
+        visit(table.offset..table.offset + cluster.bytes(), false);
+        for (_, entry) in survey.l2_entries(*table)? {
+            if let Some(place) = entry.place(cluster) {
+                visit(place, matches!(entry, Entry::Packed(_)));
+            }
+        }
     }
-    Ok(cluster.count(end))
+    Ok(())
 }
 
 /// One past the last cluster that has a refcount.

@@ -32,6 +32,7 @@ use crate::{
         kinds::{Operation, Plan, Rewrite},
         layout::{Fronts, Layout, Run},
         marker,
+        records::Direction,
         volume::{self, VolumeKeys},
     },
     inspect::raw_virtual_size,
@@ -155,6 +156,20 @@ impl Layout for RawToQcow2<'_> {
         self.data.runs(positions)
     }
 
+    fn front_data(&self, direction: Direction) -> Option<Run> {
+        let new_at = offset(self.places.front_copy);
+        let copy = Run { old_at: 0, old_sector: 0, new_at, new_sector: new_at / SECTOR_BYTES, len: CLUSTER.bytes() };
+        (direction == Direction::Back).then_some(copy)
+    }
+
+    /// QEMU gives a cluster that it adds any place that is free. In the raw disk each has its own.
+    fn is_unused(&self, direction: Direction) -> Result<bool, ImageError> {
+        match direction {
+            Direction::Forward => Ok(true),
+            Direction::Back => Ok(self.places.has_seal(self.disk)? && self.has_mapping()?),
+        }
+    }
+
     fn stage(&self) -> Result<(), ImageError> {
         if is_between(self.disk)? && self.places.has_seal(self.disk)? {
             return Ok(());
@@ -202,16 +217,39 @@ impl RawToQcow2<'_> {
     }
 
     fn write_mapping(&self) -> Result<(), ImageError> {
-        let mut l1 = Vec::new();
-        for table in 0..self.places.l2_tables() {
-            let exists = Places::has_l2_table(&self.data, table);
-            let at = offset(self.places.l2_at + table);
-            if exists {
-                self.disk.write(at, &self.l2_table(table))?;
-            }
-            l1.extend_from_slice(&(if exists { Entry::of_own_cluster(at) } else { 0 }).to_be_bytes());
+        for (table, at) in self.l2_tables() {
+            self.disk.write(at, &self.l2_table(table))?;
         }
-        self.disk.write(offset(self.places.l1_at), &l1)
+        self.disk.write(offset(self.places.l1_at), &self.l1_table())
+    }
+
+    /// Whether the tables are those that map each cluster to its place in the raw disk.
+    fn has_mapping(&self) -> Result<bool, ImageError> {
+        let l1 = self.l1_table();
+        if self.disk.read_vec(offset(self.places.l1_at), l1.len())? != l1 {
+            return Ok(false);
+        }
+        for (table, at) in self.l2_tables() {
+            if self.disk.read_vec(at, CLUSTER.len())? != self.l2_table(table) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The number of each L2 table that there is, and where it lies.
+    fn l2_tables(&self) -> impl Iterator<Item = (u64, u64)> {
+        let numbers = (0..self.places.l2_tables()).filter(|table| Places::has_l2_table(&self.data, *table));
+        numbers.map(|table| (table, offset(self.places.l2_at + table)))
+    }
+
+    fn l1_table(&self) -> Vec<u8> {
+        let mut bytes = vec![0; usize::try_from(self.places.l2_tables() * 8).expect("bounded by the format")];
+        let (entries, _) = bytes.as_chunks_mut();
+        for (table, at) in self.l2_tables() {
+            entries[usize::try_from(table).expect("bounded by the format")] = Entry::of_own_cluster(at).to_be_bytes();
+        }
+        bytes
     }
 
     fn l2_table(&self, table: u64) -> Vec<u8> {
