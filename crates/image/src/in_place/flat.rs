@@ -1,6 +1,8 @@
 //! Raw disks and raw LUKS volumes: between the two everything moves by the payload offset, and a volume that gets another key
 //! stays where it is.
 
+use std::ops::RangeInclusive;
+
 use cadenas_luks::{SECTOR_BYTES, SectorCipher, VolumeKey};
 use cadenas_secret::SecretBytes;
 
@@ -119,7 +121,7 @@ pub(super) fn layout<'a>(disk: &'a dyn Storage, plan: &Plan) -> Result<Rewrite<'
         _ => ImageInfo { encryption: Some(describe(&header)), ..flat_info(Format::Luks, size) },
     };
     let kept = u64::try_from(plan.fronts.new.len()).expect("2 MiB");
-    let layout = Flat { disk, operation: plan.operation, size, payload, new_len, kept };
+    let layout = Flat { disk, operation: plan.operation, size, payload, old_len: plan.old_len, new_len, kept };
     Ok(Rewrite { layout: Box::new(layout), new_info })
 }
 
@@ -194,7 +196,8 @@ struct Flat<'a> {
     /// Of the disk, in bytes.
     size: u64,
     payload: u64,
-    /// Of the new file, in bytes.
+    /// Of the old file and of the new one, in bytes.
+    old_len: u64,
     new_len: u64,
     /// Length of the new front, in bytes.
     kept: u64,
@@ -258,10 +261,19 @@ impl Layout for Flat<'_> {
         Some(Run { old_at, old_sector: 0, new_at, new_sector: 0, len })
     }
 
-    /// What a guest writes inside the disk is moved along; so its length says it all.
+    /// What a guest writes inside the disk is moved along. A raw disk that was made longer for us may have been used to its new end.
     fn is_unused(&self, direction: Direction) -> Result<bool, ImageError> {
         let len = self.disk.size()?;
-        Ok(direction == Direction::Forward || len == self.new_len || len == self.new_len.max(SECTOR_BYTES))
+        match (direction, self.operation) {
+            (Direction::Forward, Operation::Encrypt) => is_zero_behind(self.disk, self.old_len),
+            (Direction::Forward, _) => Ok(true),
+            (Direction::Back, _) => Ok(len == self.new_len || len == self.new_len.max(SECTOR_BYTES)),
+        }
+    }
+
+    fn staged_len(&self) -> RangeInclusive<u64> {
+        let len = self.payload + self.size;
+        len..=len
     }
 
     fn stage(&self) -> Result<(), ImageError> {
@@ -306,6 +318,19 @@ fn unit(most: u64) -> u64 {
         0x2000.. => 0x1000,
         _ => SECTOR_BYTES,
     }
+}
+
+/// Whether the file holds nothing but zeros from `at` on.
+fn is_zero_behind(disk: &dyn Storage, mut at: u64) -> Result<bool, ImageError> {
+    const AT_ONCE: u64 = 1 << 20;
+    while let Some(data) = disk.data_after(at)?.filter(|data| data.start < data.end) {
+        let bytes = disk.read_vec(data.start, in_memory((data.end - data.start).min(AT_ONCE)))?;
+        if bytes.iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        at = data.end.min(data.start + AT_ONCE);
+    }
+    Ok(true)
 }
 
 fn raw_at(payload: u64) -> cadenas_luks::Layout {

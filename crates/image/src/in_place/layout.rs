@@ -4,7 +4,7 @@
 //! everything from it on in its old one; going back passes over them from the end. What a position stands for is the layout's
 //! own affair: an offset in the file, say, or the distance from a disk's end.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use super::records::Direction;
 use crate::ImageError;
@@ -65,7 +65,11 @@ pub(crate) trait Layout: Send + Sync {
     /// the other image has something else, or ends.
     fn is_unused(&self, direction: Direction) -> Result<bool, ImageError>;
 
-    /// Writes what the new image needs beside its data, out of the old image's way, and flushes. Can be repeated.
+    /// Lengths in bytes that the old image's file may have when [`Self::stage`] has begun.
+    fn staged_len(&self) -> RangeInclusive<u64>;
+
+    /// Writes what the new image needs beside its data, out of the old image's way, and flushes; the file's length first, so that no
+    /// other than [`Self::staged_len`] can be left. Can be repeated.
     fn stage(&self) -> Result<(), ImageError>;
 
     /// After the last zone, before the new image's front: cuts the file, wipes what must be gone when the image is the new one, and

@@ -211,7 +211,10 @@ impl<'a> InPlace<'a> {
         let status = self.records.status()?;
         match self.place(&status)? {
             InPlaceState::New => return self.finish_new(&status),
-            InPlaceState::Old => self.expect_old(&status)?,
+            InPlaceState::Old => {
+                let is_unused = self.is_old_unused(&status)?;
+                self.expect(is_unused && self.way(Direction::Forward).holds_front()?)?;
+            }
             InPlaceState::Between => {}
         }
         let way = self.way(Direction::Forward);
@@ -235,7 +238,8 @@ impl<'a> InPlace<'a> {
             InPlaceState::Old => return self.finish_old(&status),
             InPlaceState::New => {
                 self.rewrite.layout.way_back()?;
-                self.expect_unused(Direction::Back)?;
+                let is_unused = self.has_front(&self.new.front)? && self.rewrite.layout.is_unused(Direction::Back)?;
+                self.expect(is_unused && self.way(Direction::Back).holds_front()?)?;
             }
             InPlaceState::Between => {}
         }
@@ -353,16 +357,19 @@ impl<'a> InPlace<'a> {
         self.records.write(&Record::of_epoch(status.epoch + 1, Direction::Forward, Phase::Finished, end))
     }
 
-    /// The image is the old one. What was staged is taken away, if nobody has used the image since.
+    /// The image is the old one. What was staged is taken away, if nobody has used the image since. If somebody has, that is told
+    /// once, and the rewrite has ended all the same: at worst there is room that is lost.
     fn finish_old(&self, status: &Status) -> Result<(), ImageError> {
         if matches!(status.phase, Phase::Prepared | Phase::Finished) {
             return Ok(());
         }
-        if self.has_front(&self.old.front)? {
+        let is_unused = self.is_old_unused(status)?;
+        if is_unused {
             self.rewrite.layout.clean_old()?;
             self.restore_len()?;
         }
-        self.records.write(&Record::of_epoch(status.epoch + 1, Direction::Back, Phase::Finished, 0))
+        self.records.write(&Record::of_epoch(status.epoch + 1, Direction::Back, Phase::Finished, 0))?;
+        self.expect(is_unused)
     }
 
     fn restore_len(&self) -> Result<(), ImageError> {
@@ -373,23 +380,21 @@ impl<'a> InPlace<'a> {
         self.disk.flush()
     }
 
-    /// Refuses an old image that was written to, grown or cut since the journal was made: its front would be lost.
-    fn expect_old(&self, status: &Status) -> Result<(), ImageError> {
-        let (len, old_len) = (self.disk.size()?, self.journal.plan.old_len);
-        let staged = matches!(status.phase, Phase::Started | Phase::Passed);
-        if len != old_len && !(staged && len > old_len) {
-            return Err(ImageError::ChangedSince { image: self.disk.name() });
-        }
-        self.expect_unused(Direction::Forward)
+    /// Whether the old image was not written to, grown or cut since the journal was made, as far as a rewrite would lose it.
+    fn is_old_unused(&self, status: &Status) -> Result<bool, ImageError> {
+        let (len, old_len, layout) = (self.disk.size()?, self.journal.plan.old_len, &self.rewrite.layout);
+        let is_ours = match status.phase {
+            _ if len == old_len => true,
+            Phase::Prepared | Phase::Finished => false,
+            Phase::Started => layout.staged_len().contains(&len),
+            // Going back, the length comes last.
+            Phase::Passed => len == old_len.max(SECTOR_BYTES),
+        };
+        Ok(is_ours && self.has_front(&self.old.front)? && layout.is_unused(Direction::Forward)?)
     }
 
-    /// Refuses the image that a direction begins with if it was used since, and going on would lose what was written.
-    fn expect_unused(&self, direction: Direction) -> Result<(), ImageError> {
-        let way = self.way(direction);
-        if self.has_front(&way.before.front)? && way.layout.is_unused(direction)? && way.holds_front()? {
-            return Ok(());
-        }
-        Err(ImageError::ChangedSince { image: self.disk.name() })
+    fn expect(&self, is_unused: bool) -> Result<(), ImageError> {
+        if is_unused { Ok(()) } else { Err(ImageError::ChangedSince { image: self.disk.name() }) }
     }
 
     /// Whether the file begins with a front; where it ends before that, the front's rest is zeros.

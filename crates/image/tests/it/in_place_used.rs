@@ -10,7 +10,7 @@ use cadenas_image::{
 };
 
 use crate::{
-    common::run,
+    common::{Bench, run, text},
     in_place::{Kind, PAYLOAD, plain, sizes},
     in_place_crash::Media,
     in_place_qcow2::{Image, Recipe, back, go, io, raw_image, reopened, with_rewrite},
@@ -104,6 +104,55 @@ fn what_a_guest_wrote_in_an_encrypted_disk_is_not_replaced_by_what_the_journal_k
         assert!(stopped.disk.to_bytes() == used);
     }
     prepared.before_marker().resume().expect("unused, it goes on");
+}
+
+/// QEMU works on the image of a rewrite that was stopped.
+fn qemu(stopped: &mut Stopped, program: &str, arguments: &[&str], options: &str) {
+    let bench = Bench::new();
+    let path = bench.path("disk.qcow2");
+    fs::write(&path, stopped.disk.to_bytes()).expect("written");
+    let image = format!("driver=qcow2{options},file.filename={}", text(&path));
+    run(program, &[arguments, &["--object", "secret,id=s,data=the new one", "--image-opts", &image]].concat());
+    stopped.disk = Memory::from_bytes(fs::read(&path).expect("read"));
+}
+
+fn assert_refused(stopped: &Stopped, when: &str) {
+    let used = stopped.disk.to_bytes();
+    for refused in [stopped.resume(), stopped.cancel()] {
+        assert!(matches!(refused, Err(ImageError::ChangedSince { .. })), "{when}: {refused:?}");
+        assert!(stopped.disk.to_bytes() == used, "{when}");
+    }
+    stopped.cancel().expect("that was told");
+    assert!(stopped.disk.to_bytes() == used, "{when}");
+}
+
+#[test]
+fn a_raw_disk_that_was_used_when_only_its_length_had_changed_is_left_alone() {
+    let prepared = Prepared::new(Kind::Encrypt);
+    for at in [700, u64::try_from(LEN).expect("small"), PAYLOAD] {
+        let stopped = prepared.before_marker();
+        stopped.disk.write_at(at, b"written by a guest").expect("written");
+        assert_refused(&stopped, &format!("written at {at}"));
+    }
+    for len in [LEN - 1, LEN + 512, 3 << 20] {
+        let stopped = prepared.before_marker();
+        stopped.disk.set_len(u64::try_from(len).expect("small")).expect("set");
+        assert_refused(&stopped, &format!("of {len} bytes"));
+    }
+    let stopped = prepared.before_marker();
+    stopped.cancel().expect("unused");
+    assert!(stopped.disk.to_bytes() == plain(LEN, 7));
+}
+
+#[test]
+fn clusters_that_a_guest_got_behind_what_was_staged_are_not_cut_off() {
+    let prepared = Prepared::new(Kind::EncryptQcow2);
+    let mut stopped = prepared.before_marker();
+    qemu(&mut stopped, "qemu-io", &["-c", "write -P 9 40000 10000"], "");
+    assert_refused(&stopped, "written to");
+    let stopped = prepared.before_marker();
+    stopped.cancel().expect("unused");
+    assert!(stopped.disk.to_bytes() == Kind::EncryptQcow2.old_image(&plain(LEN, 7)));
 }
 
 #[test]

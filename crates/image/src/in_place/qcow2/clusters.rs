@@ -39,6 +39,10 @@ impl ClusterMap {
         self.next(clusters.start, true) < clusters.end.min(self.clusters)
     }
 
+    pub(super) fn cluster_bytes(&self) -> u64 {
+        self.cluster
+    }
+
     /// The file's length, rounded up to a cluster.
     pub(super) fn end(&self) -> u64 {
         self.clusters * self.cluster

@@ -12,7 +12,10 @@ mod stage;
 mod staging;
 mod tidy;
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::{Range, RangeInclusive},
+    sync::Arc,
+};
 
 use cadenas_luks::VolumeKey;
 use cadenas_secret::SecretBytes;
@@ -180,6 +183,11 @@ impl Layout for InQcow2<'_> {
             Direction::Forward => Ok(mapped_end(&self.old_survey()?)? <= self.extra.first),
             Direction::Back => self.spares_old(&self.new_survey()?),
         }
+    }
+
+    fn staged_len(&self) -> RangeInclusive<u64> {
+        let end = self.extra.end * self.data.cluster_bytes();
+        end..=end
     }
 
     fn stage(&self) -> Result<(), ImageError> {

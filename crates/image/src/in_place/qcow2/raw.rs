@@ -7,7 +7,10 @@
 //! L2 tables and refcount blocks have a place each, whether or not there is anything for them to say; those that say nothing are
 //! not written, and their places are holes that nothing refers to.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::{Range, RangeInclusive},
+    sync::Arc,
+};
 
 use cadenas_luks::{SECTOR_BYTES, SectorCipher, VolumeKey};
 
@@ -41,6 +44,7 @@ use crate::{
 /// Stands behind all tables while these are whole and the image is between. Without it, all data is still, or again, in its old
 /// form: it is broken before the file is cut, when nothing is new any more, and written before anything becomes new.
 const SEAL: [u8; 16] = *b"Cadenas: staged\n";
+const SEAL_BYTES: u64 = 16;
 
 const CLUSTER: ClusterSize = ClusterSize::DEFAULT;
 
@@ -170,6 +174,11 @@ impl Layout for RawToQcow2<'_> {
         }
     }
 
+    fn staged_len(&self) -> RangeInclusive<u64> {
+        let end = offset(self.places.end);
+        end..=end + SEAL_BYTES
+    }
+
     fn stage(&self) -> Result<(), ImageError> {
         if is_between(self.disk)? && self.places.has_seal(self.disk)? {
             return Ok(());
@@ -178,6 +187,7 @@ impl Layout for RawToQcow2<'_> {
         let end = offset(self.places.end);
         if self.disk.size()? < end {
             self.disk.resize(end)?;
+            self.disk.flush()?;
         }
         let at = offset(self.places.front_copy);
         let mut first = self.front.clone();
@@ -374,8 +384,7 @@ impl Places {
 
     fn has_seal(&self, disk: &dyn Storage) -> Result<bool, ImageError> {
         let at = offset(self.end);
-        let len = u64::try_from(SEAL.len()).expect("short");
-        Ok(disk.size()? >= at + len && disk.read_vec(at, SEAL.len())? == SEAL)
+        Ok(disk.size()? >= at + SEAL_BYTES && disk.read_vec(at, SEAL.len())? == SEAL)
     }
 
     fn stored_clusters(&self, disk: &dyn Storage) -> Result<ClusterMap, ImageError> {

@@ -33,6 +33,7 @@ impl Stage<'_, '_> {
         let end = self.staging.clusters.end * cluster.bytes();
         if disk.size()? < end {
             disk.resize(end)?;
+            disk.flush()?;
         }
         if let Some(area) = &self.staging.luks_area {
             disk.write(area.start, self.luks)?;
