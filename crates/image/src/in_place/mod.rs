@@ -8,6 +8,9 @@
 //! The image is the old one until the marker is durable, and the new one as soon as the new first sector is: each is one sector,
 //! which a medium writes whole or not at all. Between the two, the journal's last epoch record says which way it goes; `machine`
 //! argues why no zone is lost. The journal's immutable part, with both fronts, is durable before anything else is done.
+//!
+//! What is read is not always durable: after a flush that failed, the system shows what it has lost as if it were there, and has nothing
+//! to write at the next one. So what must be durable is written again whenever a rewrite is taken up, though it reads as it should.
 
 mod flat;
 mod flusher;
@@ -312,10 +315,8 @@ impl<'a> InPlace<'a> {
     /// Puts the marker in the first sector, durably, and zeros into the rest of what is reserved: a file system's superblock there
     /// would have the image taken for a disk.
     fn mark(&self) -> Result<(), ImageError> {
-        if journal_of(self.disk)? != Some(self.journal.uuid) {
-            self.disk.write(0, &marker::sector(self.journal.uuid))?;
-            self.disk.flush()?;
-        }
+        self.disk.write(0, &marker::sector(self.journal.uuid))?;
+        self.disk.flush()?;
         let rest = usize::try_from(self.reserved() - SECTOR_BYTES).expect("at most 64 KiB");
         self.disk.write(SECTOR_BYTES, &vec![0; rest])?;
         self.disk.flush()
@@ -334,10 +335,9 @@ impl<'a> InPlace<'a> {
 
     /// Writes a front, its first sector last: with that the image is the new one, or the old one again.
     fn commit(&self, front: &[u8]) -> Result<(), ImageError> {
-        let (first, rest) = front.split_at(marker::BYTES);
         // The file may end inside the front's last sector.
-        let room = self.disk.size()?.saturating_sub(SECTOR_BYTES);
-        let rest = &rest[..usize::try_from(room).unwrap_or(usize::MAX).min(rest.len())];
+        let len = usize::try_from(self.disk.size()?).unwrap_or(usize::MAX).min(front.len());
+        let (first, rest) = front[..len].split_at(marker::BYTES.min(len));
         self.disk.write(SECTOR_BYTES, rest)?;
         self.disk.flush()?;
         self.disk.write(0, first)?;
@@ -350,6 +350,7 @@ impl<'a> InPlace<'a> {
             return Ok(());
         }
         if self.has_front(&self.new.front)? {
+            self.commit(&self.new.front)?;
             self.rewrite.layout.clean_new()?;
             self.disk.flush()?;
         }
@@ -366,6 +367,7 @@ impl<'a> InPlace<'a> {
         let is_unused = self.is_old_unused(status)?;
         if is_unused {
             self.rewrite.layout.clean_old()?;
+            self.commit(&self.old.front)?;
             self.restore_len()?;
         }
         self.records.write(&Record::of_epoch(status.epoch + 1, Direction::Back, Phase::Finished, 0))?;

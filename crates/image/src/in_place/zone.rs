@@ -143,7 +143,6 @@ impl Way<'_> {
             return Err(self.damaged(record.positions.start, "has another length than its record says"));
         }
         let tagger = self.tagger(&record.salt);
-        let mut changed = false;
         for piece in &loaded.0 {
             for at in piece.at.clone().step_by(SECTOR) {
                 let sector = worker.data[at..at + SECTOR].try_into().expect("a sector");
@@ -160,15 +159,10 @@ impl Way<'_> {
                     );
                 }
                 worker.data[at..at + SECTOR].copy_from_slice(&turned);
-                changed = true;
             }
         }
-        if changed {
-            for piece in &loaded.0 {
-                self.disk.write(piece.before.at, &worker.data[piece.at.clone()])?;
-            }
-        }
-        Ok(())
+        // All of it, whatever was read: what a failed flush lost is read back like what is durable.
+        loaded.0.iter().try_for_each(|piece| self.disk.write(piece.before.at, &worker.data[piece.at.clone()]))
     }
 
     fn load_in_place(&self, worker: &mut Worker, positions: Range<u64>) -> Result<Loaded, ImageError> {

@@ -183,6 +183,11 @@ impl Case {
         (log, [disk.now.to_bytes(), journal.now.to_bytes()])
     }
 
+    /// Stopped on the way to the new image after so many zones.
+    pub(crate) fn stopped(&self, zones: usize) -> Media {
+        self.reach(&self.prepared, Goal::New, &Zones(AtomicUsize::new(zones))).1
+    }
+
     /// What a power cut leaves in the middle of the way to the new image, with zones in flight.
     pub(crate) fn in_flight(&self, dice: &mut Dice) -> Media {
         let (log, _) = self.reach(&self.prepared, Goal::New, &NoProgress);
@@ -222,8 +227,7 @@ impl Case {
         self.torture(&self.prepared, Goal::New, rolls, dice);
         let (_, new) = self.reach(&self.prepared, Goal::New, &NoProgress);
         self.torture(&new, Goal::Old, rolls, dice);
-        let (_, half) = self.reach(&self.prepared, Goal::New, &Zones(AtomicUsize::new(5)));
-        self.torture(&half, Goal::Old, rolls, dice);
+        self.torture(&self.stopped(5), Goal::Old, rolls, dice);
     }
 }
 

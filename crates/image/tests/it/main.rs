@@ -9,6 +9,7 @@ mod hostile;
 mod in_place;
 mod in_place_crash;
 mod in_place_faults;
+mod in_place_lost_writes;
 mod in_place_qcow2;
 mod in_place_used;
 mod locks;

@@ -84,26 +84,21 @@ impl<'s, 'a> Census<'s, 'a> {
         Ok(())
     }
 
-    /// Makes the refcounts of these clusters what was counted. Only bytes that differ are written.
+    /// Makes the refcounts of these clusters what was counted. All blocks are written: what is read of one need not be durable.
     pub(crate) fn mend(&self) -> Result<(), ImageError> {
         let order = self.survey.header().refcount_order;
         let per_block = refcounts::per_block(self.survey.cluster(), order);
         for number in self.clusters.start / per_block..self.clusters.end.div_ceil(per_block) {
-            let Some(old) = read_block(self.survey, number)? else { continue };
-            let mut new = old.clone();
+            let Some(mut block) = read_block(self.survey, number)? else { continue };
             let first = self.clusters.start.max(number * per_block);
             for cluster in first..self.clusters.end.min((number + 1) * per_block) {
                 let (at, used) = (index(cluster % per_block), self.uses[self.at(cluster)]);
                 // More were not counted.
                 if used < u16::MAX {
-                    refcounts::set(&mut new, order, at, u64::from(used));
+                    refcounts::set(&mut block, order, at, u64::from(used));
                 }
             }
-            let differs = |at: &usize| old[*at] != new[*at];
-            if let (Some(from), Some(to)) = ((0..new.len()).find(differs), (0..new.len()).rfind(differs)) {
-                let at = self.survey.refcount_blocks()[index(number)] + u64::try_from(from).expect("in a cluster");
-                self.survey.storage().write(at, &new[from..=to])?;
-            }
+            self.survey.storage().write(self.survey.refcount_blocks()[index(number)], &block)?;
         }
         Ok(())
     }

@@ -323,12 +323,12 @@ impl<'a> InQcow2<'a> {
 
     fn restore_refcount_table(&self) -> Result<(), ImageError> {
         let bytes: Vec<u8> = self.old_blocks()?.iter().flat_map(|offset| offset.to_be_bytes()).collect();
-        write_if_different(self.disk, self.old_header()?.refcount_table.start, &bytes)
+        self.disk.write(self.old_header()?.refcount_table.start, &bytes)
     }
 
     fn restore_luks(&self) -> Result<(), ImageError> {
         match self.old_header()?.luks_area {
-            Some(area) => write_if_different(self.disk, area.start, &self.old_luks),
+            Some(area) => self.disk.write(area.start, &self.old_luks),
             None => Ok(()),
         }
     }
@@ -478,10 +478,6 @@ fn open_volume(disk: &dyn Storage, passphrase: &SecretBytes) -> Result<(VolumeKe
 
 fn header_of(disk: &dyn Storage, front: &[u8]) -> Result<Header, ImageError> {
     Header::parse(front).map_err(|refusal| refusal.of(disk.name()))
-}
-
-fn write_if_different(disk: &dyn Storage, at: u64, bytes: &[u8]) -> Result<(), ImageError> {
-    if disk.read_vec(at, bytes.len())? == bytes { Ok(()) } else { disk.write(at, bytes) }
 }
 
 fn unfit(disk: &dyn Storage) -> ImageError {

@@ -181,7 +181,7 @@ impl Layout for RawToQcow2<'_> {
 
     fn stage(&self) -> Result<(), ImageError> {
         if is_between(self.disk)? && self.places.has_seal(self.disk)? {
-            return Ok(());
+            return self.seal();
         }
         self.break_seal()?;
         let end = offset(self.places.end);
@@ -219,7 +219,7 @@ impl RawToQcow2<'_> {
     }
 
     fn break_seal(&self) -> Result<(), ImageError> {
-        if self.places.has_seal(self.disk)? {
+        if self.disk.size()? >= offset(self.places.end) + SEAL_BYTES {
             self.disk.write(offset(self.places.end), &[0; SEAL.len()])?;
             self.disk.flush()?;
         }
