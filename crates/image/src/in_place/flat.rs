@@ -7,7 +7,7 @@ use cadenas_luks::{SECTOR_BYTES, SectorCipher, VolumeKey};
 use cadenas_secret::SecretBytes;
 
 use super::{
-    ExtraSpace,
+    ExtraSpace, is_between,
     kinds::{Operation, Plan, Rewrite},
     layout::{Fronts, Layout, Run},
     records::Direction,
@@ -120,7 +120,8 @@ pub(super) fn layout<'a>(disk: &'a dyn Storage, plan: &Plan) -> Result<Rewrite<'
         Operation::Decrypt => flat_info(Format::Raw, size),
         _ => ImageInfo { encryption: Some(describe(&header)), ..flat_info(Format::Luks, size) },
     };
-    let kept = u64::try_from(plan.fronts.new.len()).expect("2 MiB");
+    let volume = if plan.operation == Operation::Decrypt { &plan.fronts.old } else { &plan.fronts.new };
+    let kept = u64::try_from(volume.len()).expect("2 MiB");
     let layout = Flat { disk, operation: plan.operation, size, payload, old_len: plan.old_len, new_len, kept };
     Ok(Rewrite { layout: Box::new(layout), new_info })
 }
@@ -199,7 +200,7 @@ struct Flat<'a> {
     /// Of the old file and of the new one, in bytes.
     old_len: u64,
     new_len: u64,
-    /// Length of the new front, in bytes.
+    /// So much of what lies before the payload the journal keeps, in bytes.
     kept: u64,
 }
 
@@ -302,7 +303,11 @@ impl Layout for Flat<'_> {
     }
 
     fn clean_old(&self) -> Result<(), ImageError> {
-        Ok(())
+        // A decryption that did not come to its first zone has put nothing between key slots and payload.
+        if self.operation == Operation::Decrypt && is_between(self.disk)? {
+            self.disk.discard_range(self.kept..self.payload)?;
+        }
+        self.disk.flush()
     }
 }
 

@@ -110,6 +110,16 @@ impl Kind {
     }
 }
 
+/// An image encrypted where it lies, into a volume that [`passphrase`] opens.
+pub(crate) fn encrypted_in_place(image: Vec<u8>, format: Format, sizes: Sizes) -> Vec<u8> {
+    let (disk, journal, passphrase) = (Memory::from_bytes(image), Memory::new(), passphrase());
+    let key = NewKey { passphrase: &passphrase, rounds: rounds(), uuid: Uuid::new_v4() };
+    let into = if format == Format::Raw { Format::Luks } else { format };
+    let made = InPlace::prepare_with(&disk, &journal, format, &Change::Encrypt { into, key }, sizes);
+    made.and_then(|mut made| made.run(&Tuning::default(), &NoProgress)).expect("encrypted");
+    disk.to_bytes()
+}
+
 /// Lets so many zones begin.
 pub(crate) struct Zones(pub(crate) AtomicUsize);
 
@@ -316,6 +326,21 @@ fn a_new_image_that_was_used_is_not_taken_back() {
         assert!(matches!(error, ImageError::ChangedSince { .. }), "{error}");
         made.run(&Tuning::default(), &NoProgress).expect("already so");
         assert!(disk.to_bytes() == used, "{kind:?}");
+    }
+}
+
+#[test]
+fn nothing_plain_stays_before_the_payload_of_a_disk_whose_decryption_was_undone() {
+    let sizes = Sizes { payload: 3 << 20, ..sizes(2, 256 << 10) };
+    let plain = noise(5, 4 << 20);
+    let old = encrypted_in_place(plain.clone(), Format::Raw, sizes);
+    for zones in [3, 12, 1000] {
+        let (disk, journal) = (Memory::from_bytes(old.clone()), Memory::new());
+        let mut made = Kind::Decrypt.prepare(&disk, &journal, 4 << 20, sizes).expect("prepared");
+        let stopped = made.run(&Tuning::default(), &Zones(AtomicUsize::new(zones)));
+        assert_eq!(stopped.is_ok(), zones == 1000);
+        made.undo(&Tuning::default(), &NoProgress).expect("undone");
+        assert!(disk.to_bytes() == old, "after {zones} zones");
     }
 }
 
