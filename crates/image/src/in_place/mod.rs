@@ -248,15 +248,17 @@ impl<'a> InPlace<'a> {
         }
         let way = self.way(Direction::Back);
         let epoch = self.begin(&way, &status)?;
-        self.mark()?;
-        let old_len = self.journal.plan.old_len;
-        if self.disk.size()? < old_len {
-            self.disk.resize(old_len)?;
+        // With the marker the old image's tables count, and they may name what the file was cut off before. A raw disk must not
+        // be longer while it is in use.
+        if self.journal.plan.new_format == Format::Qcow2 {
+            self.grow_to_old()?;
         }
+        self.mark()?;
+        self.grow_to_old()?;
         self.pass(&way, epoch, tuning, progress)?;
         self.records.write(&Record::of_epoch(epoch.epoch + 1, Direction::Back, Phase::Passed, 0))?;
         self.rewrite.layout.clean_old()?;
-        self.disk.resize(old_len.max(SECTOR_BYTES))?;
+        self.disk.resize(self.journal.plan.old_len.max(SECTOR_BYTES))?;
         self.disk.flush()?;
         self.commit(&self.old.front)?;
         self.restore_len()?;
@@ -372,6 +374,14 @@ impl<'a> InPlace<'a> {
         }
         self.records.write(&Record::of_epoch(status.epoch + 1, Direction::Back, Phase::Finished, 0))?;
         self.expect(is_unused)
+    }
+
+    fn grow_to_old(&self) -> Result<(), ImageError> {
+        let old_len = self.journal.plan.old_len;
+        if self.disk.size()? < old_len {
+            self.disk.resize(old_len)?;
+        }
+        self.disk.flush()
     }
 
     fn restore_len(&self) -> Result<(), ImageError> {

@@ -52,14 +52,7 @@ impl Kind {
             Self::EncryptQcow2 => Target::Qcow2 { cluster_size: 512 },
             Self::DecryptQcow2 | Self::RecryptQcow2 => Target::Qcow2Luks { cluster_size: 512 },
         };
-        let (src, dst) = (Memory::from_bytes(plain.to_vec()), Memory::new());
-        let key = NewKey { passphrase: &passphrase(), rounds: rounds(), uuid: Uuid::new_v4() };
-        let source = cadenas_image::open_source_as(&src, Format::Raw, None).expect("opened");
-        let key = target.is_encrypted().then_some(key);
-        // Clusters are handed out as threads come: one thread makes the same image every time.
-        let tuning = Tuning { jobs: std::num::NonZeroUsize::new(1), ..Tuning::default() };
-        convert(&source, &dst, &target, key, &tuning, &NoProgress).expect("converted");
-        dst.to_bytes()
+        image(plain, &target)
     }
 
     pub(crate) fn prepare<'a>(
@@ -108,6 +101,18 @@ impl Kind {
         convert(&source, &read, &target, None, &Tuning::default(), &NoProgress).expect("converted");
         assert!(read.to_bytes() == plain, "another disk");
     }
+}
+
+/// An image whose disk holds `plain`.
+pub(crate) fn image(plain: &[u8], target: &Target) -> Vec<u8> {
+    let (src, dst) = (Memory::from_bytes(plain.to_vec()), Memory::new());
+    let key = NewKey { passphrase: &passphrase(), rounds: rounds(), uuid: Uuid::new_v4() };
+    let source = cadenas_image::open_source_as(&src, Format::Raw, None).expect("opened");
+    let key = target.is_encrypted().then_some(key);
+    // Clusters are handed out as threads come: one thread makes the same image every time.
+    let tuning = Tuning { jobs: std::num::NonZeroUsize::new(1), ..Tuning::default() };
+    convert(&source, &dst, target, key, &tuning, &NoProgress).expect("converted");
+    dst.to_bytes()
 }
 
 /// An image encrypted where it lies, into a volume that [`passphrase`] opens.

@@ -8,12 +8,12 @@ use std::{
 };
 
 use cadenas_image::{
-    ImageError, NoProgress, Progress, Storage, Tuning,
+    Format, ImageError, NoProgress, Progress, Storage, Target, Tuning,
     in_place::{InPlace, Sizes},
     storage::testing::Memory,
 };
 
-use crate::in_place::{KINDS, Kind, PAYLOAD, Zones, plain};
+use crate::in_place::{KINDS, Kind, PAYLOAD, Zones, encrypted_in_place, image, plain};
 
 pub(crate) const DISK: usize = 0;
 pub(crate) const JOURNAL: usize = 1;
@@ -160,13 +160,18 @@ pub(crate) struct Case {
 impl Case {
     pub(crate) fn new(kind: Kind, len: usize, sizes: Sizes) -> Self {
         let plain = plain(len, 11);
-        let old = kind.old_image(&plain);
+        Self::of(kind, kind.old_image(&plain), &plain, sizes)
+    }
+
+    /// `old` is an image of the kind, and its disk holds `plain`.
+    fn of(kind: Kind, old: Vec<u8>, plain: &[u8], sizes: Sizes) -> Self {
+        let len = plain.len();
         let (disk, journal) = (Memory::from_bytes(old.clone()), Memory::new());
         kind.prepare(&disk, &journal, u64::try_from(len).expect("small"), sizes).expect("prepared");
         let prepared = [disk.to_bytes(), journal.to_bytes()];
         let mut case = Self { kind, prepared, old, new: Vec::new() };
         case.new.clone_from(&case.reach(&case.prepared, Goal::New, &NoProgress).1[DISK]);
-        kind.assert_new(&Memory::from_bytes(case.new.clone()), &plain);
+        kind.assert_new(&Memory::from_bytes(case.new.clone()), plain);
         case
     }
 
@@ -276,6 +281,16 @@ fn every_power_cut_leaves_the_way_to_a_raw_disk_and_to_qcow2() {
 fn qcow2_disk(kind: Kind) {
     let sizes = Sizes { window: 3, zone: 16 << 10, payload: PAYLOAD };
     Case::new(kind, 150_300, sizes).everywhere(1, &mut Dice(3));
+}
+
+#[test]
+fn every_power_cut_leaves_the_way_to_both_images_of_qcow2_whose_key_slots_lay_last() {
+    let (plain, sizes) = (plain(150_300, 11), Sizes { window: 3, zone: 16 << 10, payload: PAYLOAD });
+    let image = image(&plain, &Target::Qcow2 { cluster_size: 64 << 10 });
+    let case = Case::of(Kind::DecryptQcow2, encrypted_in_place(image, Format::Qcow2, sizes), &plain, sizes);
+    assert!(case.new.len() + 1_000_000 < case.old.len(), "the file was not cut");
+    let finished = case.stopped(1000);
+    case.torture(&finished, Goal::Old, 3, &mut Dice(4));
 }
 
 #[test]
