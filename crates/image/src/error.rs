@@ -319,6 +319,15 @@ pub enum ImageError {
         /// The image.
         image: String,
     },
+    /// The image is the new one, and was changed since in such a way that what only the old one used cannot be told any more.
+    #[error(
+        "{image} is the new image, but another program has made another of it since: parts of the old one, plain ones perhaps, may \
+         still be readable in it; make a copy, then remove the image and its journal"
+    )]
+    NotCleaned {
+        /// The image.
+        image: String,
+    },
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,

@@ -81,6 +81,12 @@ pub(crate) trait Layout: Send + Sync {
     /// After the new image's first sector is durable: frees what only the old image used, wipes the remains. Can be repeated.
     fn clean_new(&self) -> Result<(), ImageError>;
 
+    /// As [`Self::clean_new`], if somebody has used the new image since and made another front; refuses an image that is another. Can be
+    /// repeated.
+    fn clean_used(&self) -> Result<(), ImageError> {
+        Ok(())
+    }
+
     /// Before the old image's first sector comes back: takes away what [`Self::stage`] made. Can be repeated.
     fn clean_old(&self) -> Result<(), ImageError>;
 

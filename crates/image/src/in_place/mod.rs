@@ -346,7 +346,7 @@ impl<'a> InPlace<'a> {
         self.disk.flush()
     }
 
-    /// The image is the new one. If its front is still as it was written, nobody has used it, and what is left is cleaned.
+    /// The image is the new one. What is left of the old one is cleaned; that must be, or plain bytes could stay.
     fn finish_new(&self, status: &Status) -> Result<(), ImageError> {
         if status.phase == Phase::Finished {
             return Ok(());
@@ -354,8 +354,10 @@ impl<'a> InPlace<'a> {
         if self.has_front(&self.new.front)? {
             self.commit(&self.new.front)?;
             self.rewrite.layout.clean_new()?;
-            self.disk.flush()?;
+        } else {
+            self.rewrite.layout.clean_used()?;
         }
+        self.disk.flush()?;
         let end = self.rewrite.layout.end();
         self.records.write(&Record::of_epoch(status.epoch + 1, Direction::Forward, Phase::Finished, end))
     }

@@ -4,14 +4,14 @@
 use std::{fs, num::NonZeroUsize};
 
 use cadenas_image::{
-    Format, ImageError, NoProgress, Storage, Tuning,
+    Format, ImageError, NoProgress, Storage, Tuning, check,
     in_place::{InPlace, InPlaceState, Sizes},
     storage::testing::{Countdown, Memory},
 };
 
 use crate::{
     common::{Bench, run, text},
-    in_place::{Kind, PAYLOAD, plain, sizes},
+    in_place::{Kind, PAYLOAD, new_passphrase, plain, sizes},
     in_place_crash::Media,
     in_place_qcow2::{Image, Recipe, back, go, io, raw_image, reopened, with_rewrite},
 };
@@ -229,4 +229,25 @@ fn what_a_guest_wrote_into_the_finished_image_comes_along_or_there_is_no_way_bac
         let image = raw_image(1_000_448);
         assert_eq!(used_when_finished(&image, Format::Raw, "encrypt", command), is_refused, "{command}");
     }
+}
+
+#[test]
+fn plain_clusters_are_wiped_though_a_snapshot_was_made_when_the_image_was_just_encrypted() {
+    // Its place is kept, and what it held with it.
+    let steps = [io("write -P 0x5a 0 2M"), io("write -z 640k 64k")];
+    let image = Recipe::new("cluster_size=65536", 4 << 20, &steps).make();
+    let prepared = Prepared::of(Kind::EncryptQcow2, fs::read(image.path()).expect("read"), Sizes::default());
+    let has_plain = |disk: &Memory| disk.to_bytes().windows(64).any(|bytes| bytes == [0x5a; 64]);
+    let mut stopped = prepared.at_commit();
+    assert!(has_plain(&stopped.disk));
+    qemu(&mut stopped, "qemu-img", &["snapshot", "-c", "since"], ",encrypt.key-secret=s");
+    stopped.resume().expect("cleaned");
+    assert!(!has_plain(&stopped.disk), "plain bytes are left");
+    let report = check(&stopped.disk, Some(&new_passphrase())).expect("checked");
+    assert_eq!((report.problems, report.info.snapshots), (vec![], 1));
+
+    let mut stopped = prepared.at_commit();
+    stopped.disk = Memory::from_bytes(Kind::DecryptQcow2.old_image(&plain(LEN, 8)));
+    let refused = stopped.resume();
+    assert!(matches!(refused, Err(ImageError::NotCleaned { .. })), "{refused:?}");
 }

@@ -203,9 +203,16 @@ impl Layout for InQcow2<'_> {
     }
 
     fn clean_new(&self) -> Result<(), ImageError> {
-        let survey = self.new_survey()?;
-        tidy::mend_refcounts(&survey, self.extra.end)?;
-        tidy::discard_unread(&survey)
+        self.clean(&self.new_survey()?)
+    }
+
+    /// Another snapshot, say, or a bitmap: the tables that there are now tell what is used.
+    fn clean_used(&self) -> Result<(), ImageError> {
+        let header = read_header(self.disk)?;
+        if !self.is_new_volume(&header)? {
+            return Err(ImageError::NotCleaned { image: self.disk.name() });
+        }
+        self.clean(&Survey::of(self.disk, header)?)
     }
 
     fn clean_old(&self) -> Result<(), ImageError> {
@@ -303,6 +310,21 @@ impl<'a> InQcow2<'a> {
             blocks.iter_mut().zip(read(new.start)?).for_each(|(block, other)| *block = (*block).max(other));
         }
         Ok(blocks)
+    }
+
+    fn clean(&self, survey: &Survey<'_>) -> Result<(), ImageError> {
+        tidy::mend_refcounts(survey, self.extra.end)?;
+        tidy::discard_unread(survey)
+    }
+
+    /// Whether an image is encrypted as the new one is, with its volume key, or plain if that is.
+    fn is_new_volume(&self, header: &Header) -> Result<bool, ImageError> {
+        if header.luks_area != self.new_header()?.luks_area {
+            return Ok(false);
+        }
+        let Some(place) = &header.luks_area else { return Ok(true) };
+        let found = LuksArea::read(self.disk, place.clone())?.describe();
+        Ok(found.digest == volume::header(&self.new_luks, self.disk)?.digest())
     }
 
     /// Whether the finished image keeps away from what only the old one has, and from where going back cuts the file, and has
