@@ -16,6 +16,8 @@ const MOST: u32 = 65_535;
 const LONGEST_NAME: usize = 1023;
 /// Clusters of all bitmaps together: at the default cluster size they would be 64 GiB.
 const MOST_CLUSTERS: usize = 1 << 20;
+/// Bytes of all tables together, each of which is read whole: entries for eight times as many clusters.
+const MOST_TABLE_BYTES: u64 = 64 << 20;
 /// An entry's bytes before its extra data and name.
 const FIXED_BYTES: usize = 24;
 const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
@@ -74,6 +76,7 @@ pub(crate) fn places(storage: &dyn Storage, header: &Header, file_len: u64) -> R
 
 fn parse(mut bytes: &[u8], count: u32, cluster: ClusterSize, file_len: u64) -> Result<Vec<Bitmap>, Refusal> {
     let mut bitmaps = Vec::new();
+    let mut table_bytes = 0;
     for _ in 0..count {
         let (bitmap, len) = parse_entry(bytes)?;
         if bitmap.table.end > file_len || !cluster.is_aligned(bitmap.table.start) {
@@ -81,6 +84,11 @@ fn parse(mut bytes: &[u8], count: u32, cluster: ClusterSize, file_len: u64) -> R
                 "the bitmap {:?} does not lie in the file at a cluster",
                 bitmap.name
             )));
+        }
+        table_bytes += bitmap.table.end - bitmap.table.start;
+        if table_bytes > MOST_TABLE_BYTES {
+            let feature = format!("bitmaps whose tables take more than {MOST_TABLE_BYTES} bytes");
+            return Err(Refusal::Unsupported(feature));
         }
         bitmaps.push(bitmap);
         bytes = bytes.get(len..).unwrap_or_default();
@@ -145,6 +153,18 @@ mod tests {
         assert!(parse_two(&entry(0x3_0200, 1, "b", 0), 1).is_err(), "at no cluster");
         assert!(parse_two(&entry(0x3_0000, u32::MAX, "b", 0), 1).is_err(), "behind the file's end");
         assert!(parse_two(&entry(u64::MAX - 0xffff, u32::MAX, "b", 0), 1).is_err(), "behind all offsets");
+    }
+
+    #[test]
+    fn tables_that_are_too_long_together_are_refused_before_one_is_read() {
+        let cluster = ClusterSize::from_bits(16).expect("in range");
+        // All bitmaps may name one table, and the file may be a hole.
+        let list = |count: usize, entries: u32| entry(0x3_0000, entries, "b", 0).repeat(count);
+        let parse = |count: u32, entries| parse(&list(count as usize, entries), count, cluster, u64::MAX).map(drop);
+        assert!(parse(8, 1 << 20).is_ok());
+        for (count, entries) in [(9, 1 << 20), (1, (8 << 20) + 1), (1, u32::MAX), (MOST, u32::MAX)] {
+            assert!(matches!(parse(count, entries), Err(Refusal::Unsupported(_))), "{count} of {entries}");
+        }
     }
 
     #[test]
