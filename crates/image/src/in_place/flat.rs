@@ -14,7 +14,7 @@ use super::{
     volume::{self, VolumeKeys},
 };
 use crate::{
-    Format, ImageError, ImageInfo, NewKey, Storage,
+    Format, ImageError, ImageInfo, NewKey, Progress, Storage, Tuning,
     format::luks::{LuksArea, describe},
     inspect::{flat as flat_info, luks_virtual_size, raw_virtual_size},
 };
@@ -277,7 +277,7 @@ impl Layout for Flat<'_> {
         len..=len
     }
 
-    fn stage(&self) -> Result<(), ImageError> {
+    fn stage(&self, _tuning: &Tuning, _progress: &dyn Progress) -> Result<(), ImageError> {
         let needed = self.payload + self.size;
         if self.disk.size()? < needed {
             self.disk.resize(needed)?;

@@ -7,7 +7,7 @@
 use std::ops::{Range, RangeInclusive};
 
 use super::records::Direction;
-use crate::ImageError;
+use crate::{ImageError, Progress, Tuning};
 
 /// A run of bytes that a rewrite moves, whole sectors. Offsets are in bytes of the image's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub(crate) trait Layout: Send + Sync {
     /// The last position.
     fn end(&self) -> u64;
 
-    /// Bytes of data in all, for the progress.
+    /// Bytes of data in all, for the progress: those of all zones, and what [`Self::stage`] tells of.
     fn total_bytes(&self) -> u64;
 
     /// Where a zone that begins at position `from` ends if it holds at most `most` bytes of data (a multiple of 2 MiB, or of a sector
@@ -70,7 +70,7 @@ pub(crate) trait Layout: Send + Sync {
 
     /// Writes what the new image needs beside its data, out of the old image's way, and flushes; the file's length first, so that no
     /// other than [`Self::staged_len`] can be left. Can be repeated.
-    fn stage(&self) -> Result<(), ImageError>;
+    fn stage(&self, tuning: &Tuning, progress: &dyn Progress) -> Result<(), ImageError>;
 
     /// After the last zone, before the new image's front: cuts the file, wipes what must be gone when the image is the new one, and
     /// flushes. The way back is still open afterwards. Can be repeated.

@@ -30,7 +30,7 @@ use super::{
     records::{Direction, Record, Records, Sizes},
     zone::{Way, Worker},
 };
-use crate::{ImageError, Progress, Tuning, throttle::Throttle};
+use crate::{ImageError, Progress, Tuning, engine::step_back, throttle::Throttle};
 
 /// One pass.
 pub(super) struct Pass<'a> {
@@ -68,7 +68,6 @@ impl Pass<'_> {
     /// What earlier passes did counts too.
     fn tell_done(&self, from: u64) {
         let (total, before) = (self.way.layout.total_bytes(), self.way.bytes_in(0..from, self.sizes.zone));
-        self.progress.begin(total);
         self.progress.advance(match self.way.direction {
             Direction::Forward => before,
             Direction::Back => total.saturating_sub(before),
@@ -76,6 +75,7 @@ impl Pass<'_> {
     }
 
     fn work(&self, shared: &Shared<'_>) {
+        step_back();
         let mut worker = self.way.worker();
         while let Some((zone, positions)) = shared.line.take(self) {
             match self.rewrite(&mut worker, zone, positions, shared) {

@@ -222,7 +222,8 @@ impl<'a> InPlace<'a> {
         }
         let way = self.way(Direction::Forward);
         let epoch = self.begin(&way, &status)?;
-        self.rewrite.layout.stage()?;
+        progress.begin(self.rewrite.layout.total_bytes());
+        self.rewrite.layout.stage(tuning, progress)?;
         self.mark()?;
         self.pass(&way, epoch, tuning, progress)?;
         let end = self.rewrite.layout.end();
@@ -255,6 +256,7 @@ impl<'a> InPlace<'a> {
         }
         self.mark()?;
         self.grow_to_old()?;
+        progress.begin(self.rewrite.layout.total_bytes());
         self.pass(&way, epoch, tuning, progress)?;
         self.records.write(&Record::of_epoch(epoch.epoch + 1, Direction::Back, Phase::Passed, 0))?;
         self.rewrite.layout.clean_old()?;

@@ -5,7 +5,7 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::atomic::AtomicUsize,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use cadenas_image::{
@@ -194,7 +194,7 @@ fn there_and_back(recipe: &Recipe, stop: usize) {
         }
     } else {
         reopened(&image, |rewrite| {
-            assert_eq!(rewrite.state().expect("a state"), InPlaceState::Between);
+            assert_ne!(rewrite.state().expect("a state"), InPlaceState::New);
             back(rewrite, &NoProgress).expect("back");
         });
     }
@@ -270,11 +270,12 @@ fn snapshots_come_along() {
 
 #[test]
 fn compressed_clusters_are_expanded_once_each() {
-    for options in [
-        "cluster_size=65536",
-        "cluster_size=4096,compression_type=zstd",
-        "cluster_size=512,compat=0.10",
-        "cluster_size=65536,extended_l2=on",
+    // Some stop while clusters are expanded, some later.
+    for (options, stop) in [
+        ("cluster_size=65536", 6),
+        ("cluster_size=4096,compression_type=zstd", 2),
+        ("cluster_size=512,compat=0.10", 2),
+        ("cluster_size=65536,extended_l2=on", 6),
     ] {
         let steps = [
             io("write -c -P 1 0 192k"),
@@ -284,8 +285,46 @@ fn compressed_clusters_are_expanded_once_each() {
             Step::Snapshot,
             io("write -c -P 4 320k 64k"),
         ];
-        there_and_back(&Recipe::new(options, 1 << 20, &steps), 2);
+        there_and_back(&Recipe::new(options, 1 << 20, &steps), stop);
     }
+}
+
+/// Adds up what it is told, and stops when so much is done.
+struct Told {
+    total: AtomicU64,
+    done: AtomicU64,
+    stop_at: u64,
+}
+
+impl Progress for Told {
+    fn begin(&self, total_bytes: u64) {
+        assert_eq!(self.total.swap(total_bytes, Ordering::SeqCst), 0, "it begins once");
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.done.fetch_add(bytes, Ordering::SeqCst);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.done.load(Ordering::SeqCst) >= self.stop_at
+    }
+}
+
+#[test]
+fn expanding_clusters_is_told_and_stops_when_it_shall() {
+    let image = Recipe::new("cluster_size=65536", 8 << 20, &[io("write -c -P 1 0 4M"), io("write -P 2 6M 1M")]).make();
+    let told = |stop_at| Told { total: AtomicU64::new(0), done: AtomicU64::new(0), stop_at };
+    let stopped = told(1 << 20);
+    with_rewrite(&image, Format::Qcow2, "encrypt", |mut rewrite| {
+        let tuning = Tuning { jobs: std::num::NonZeroUsize::new(1), ..Tuning::default() };
+        assert!(matches!(rewrite.run(&tuning, &stopped), Err(ImageError::Cancelled)));
+        assert_eq!(rewrite.state().expect("a state"), InPlaceState::Old);
+    });
+    assert_eq!((stopped.total.into_inner(), stopped.done.into_inner()), (5 << 20, 1 << 20));
+    let whole = told(u64::MAX);
+    reopened(&image, |rewrite| go(rewrite, &whole)).expect("encrypted");
+    assert_eq!((whole.total.into_inner(), whole.done.into_inner()), (5 << 20, 5 << 20));
+    image.assert_whole(true);
 }
 
 #[test]

@@ -28,7 +28,7 @@ use super::{
     volume::{self, VolumeKeys},
 };
 use crate::{
-    Format, ImageError, ImageInfo, NewKey, Storage,
+    Format, ImageError, ImageInfo, NewKey, Progress, Storage, Tuning,
     format::{
         luks::{LuksArea, describe},
         qcow2::{
@@ -113,6 +113,7 @@ pub(super) fn layout<'a>(disk: &'a dyn Storage, plan: &Plan, keys: &VolumeKeys) 
         new_luks: plan.new_luks.clone(),
         new_key: keys.new.clone(),
         data: ClusterMap::new(header_of(disk, &plan.fronts.old)?.cluster, 0),
+        expanded_bytes: 0,
     };
     let new_info = layout.new_info()?;
     Ok(Rewrite { layout: Box::new(layout.with_data()?), new_info })
@@ -129,6 +130,8 @@ struct InQcow2<'a> {
     new_key: Option<Arc<VolumeKey>>,
     /// What is rewritten where it lies.
     data: ClusterMap,
+    /// What compressed clusters take when they are expanded.
+    expanded_bytes: u64,
 }
 
 /// What the journal keeps for us.
@@ -162,7 +165,7 @@ impl Layout for InQcow2<'_> {
     }
 
     fn total_bytes(&self) -> u64 {
-        self.data.total_bytes()
+        self.data.total_bytes() + self.expanded_bytes
     }
 
     fn zone_from(&self, from: u64, most: u64) -> u64 {
@@ -190,7 +193,7 @@ impl Layout for InQcow2<'_> {
         end..=end
     }
 
-    fn stage(&self) -> Result<(), ImageError> {
+    fn stage(&self, tuning: &Tuning, progress: &dyn Progress) -> Result<(), ImageError> {
         let blocks = self.old_blocks()?;
         let survey = self.old_survey()?;
         let luks_len = (!self.new_luks.is_empty()).then(|| bytes_len(&self.new_luks));
@@ -199,7 +202,7 @@ impl Layout for InQcow2<'_> {
             return Err(ImageError::ChangedSince { image: self.disk.name() });
         }
         let (luks, key) = (&*self.new_luks, self.new_key.as_deref());
-        Stage { survey: &survey, staging: &staging, blocks: &blocks, luks, key }.write()
+        Stage { survey: &survey, staging: &staging, blocks: &blocks, luks, key, tuning, progress }.write()
     }
 
     fn clean_new(&self) -> Result<(), ImageError> {
@@ -239,13 +242,20 @@ impl<'a> InQcow2<'a> {
         if first > MOST_CLUSTERS {
             return Err(unfit(self.disk));
         }
+        let mut expanded_bytes = 0;
         let data = match self.seen()? {
-            Seen::Old | Seen::Between => map_data(&self.old_survey()?, first)?,
+            Seen::Old | Seen::Between => {
+                let survey = self.old_survey()?;
+                if self.extra.expands {
+                    expanded_bytes = staging::count_packed(&survey)? * survey.cluster().bytes();
+                }
+                map_data(&survey, first)?
+            }
             Seen::New => map_data(&self.new_survey()?, first)?,
             // Nothing will be rewritten.
             Seen::Other => ClusterMap::new(self.old_header()?.cluster, first),
         };
-        Ok(Self { data, ..self })
+        Ok(Self { data, expanded_bytes, ..self })
     }
 
     fn new_info(&self) -> Result<ImageInfo, ImageError> {

@@ -20,7 +20,7 @@ use super::{
     header_of, map_data, unfit,
 };
 use crate::{
-    Format, ImageError, ImageInfo, NewKey, Storage,
+    Format, ImageError, ImageInfo, NewKey, Progress, Storage, Tuning,
     format::{
         luks::describe,
         qcow2::{
@@ -179,7 +179,7 @@ impl Layout for RawToQcow2<'_> {
         end..=end + SEAL_BYTES
     }
 
-    fn stage(&self) -> Result<(), ImageError> {
+    fn stage(&self, _tuning: &Tuning, _progress: &dyn Progress) -> Result<(), ImageError> {
         if is_between(self.disk)? && self.places.has_seal(self.disk)? {
             return self.seal();
         }

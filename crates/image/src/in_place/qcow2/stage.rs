@@ -2,7 +2,6 @@
 //! the existing table. For the old image they are at worst room that is lost.
 
 use std::{
-    num::NonZeroUsize,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
@@ -11,8 +10,10 @@ use cadenas_luks::{SECTOR_BYTES, SectorCipher, VolumeKey};
 
 use super::staging::{L1Copy, Staging};
 use crate::{
-    ImageError, Storage,
+    ImageError, Progress, Storage, Tuning,
+    engine::{self, step_back},
     format::qcow2::{Entry, L2Entry, refcounts, survey::Survey, unpack::unpack},
+    throttle::Throttle,
 };
 
 /// All parts of the new image beside its data.
@@ -24,6 +25,8 @@ pub(super) struct Stage<'s, 'a> {
     /// The new LUKS header and its key material; empty if the new image is plain.
     pub(super) luks: &'s [u8],
     pub(super) key: Option<&'s VolumeKey>,
+    pub(super) tuning: &'s Tuning,
+    pub(super) progress: &'s dyn Progress,
 }
 
 impl Stage<'_, '_> {
@@ -58,10 +61,12 @@ impl Stage<'_, '_> {
 
     /// Unpacking is the one thing here that takes time.
     fn expand_all(&self) -> Result<(), ImageError> {
-        let next = AtomicUsize::new(0);
+        let (next, throttle) = (AtomicUsize::new(0), Throttle::new(self.tuning.rate_limit));
         let work = || {
+            step_back();
             let mut cipher = self.key.map(SectorCipher::new);
             while let Some(packed) = self.staging.packed.get(next.fetch_add(1, Ordering::Relaxed)) {
+                throttle.take(self.survey.cluster().bytes());
                 if let Err(error) = self.expand(packed.entry, cipher.as_mut()) {
                     // Nobody begins another.
                     next.store(self.staging.packed.len(), Ordering::Relaxed);
@@ -70,7 +75,7 @@ impl Stage<'_, '_> {
             }
             Ok(())
         };
-        let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(self.staging.packed.len());
+        let threads = expanding_threads(self.tuning, self.survey.cluster().len()).min(self.staging.packed.len());
         thread::scope(|scope| {
             let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
             workers.into_iter().try_for_each(|worker| worker.join().expect("a worker does not panic"))
@@ -78,6 +83,9 @@ impl Stage<'_, '_> {
     }
 
     fn expand(&self, entry: u64, cipher: Option<&mut SectorCipher>) -> Result<(), ImageError> {
+        if self.progress.cancelled() {
+            return Err(ImageError::Cancelled);
+        }
         let header = self.survey.header();
         let raw = L2Entry { descriptor: entry, bitmap: 0 };
         let Ok(Entry::Packed(place)) = Entry::parse(raw, header.cluster, header.version) else {
@@ -93,7 +101,9 @@ impl Stage<'_, '_> {
         if let Some(cipher) = cipher {
             cipher.encrypt(self.offset(at) / SECTOR_BYTES, &mut cluster);
         }
-        self.disk().write(self.offset(at), &cluster)
+        self.disk().write(self.offset(at), &cluster)?;
+        self.progress.advance(header.cluster.bytes());
+        Ok(())
     }
 
     fn copy_l2_tables(&self) -> Result<(), ImageError> {
@@ -185,6 +195,27 @@ impl Stage<'_, '_> {
     }
 }
 
+/// A thread holds a cluster, up to twice as many compressed bytes, and what the decompressor needs.
+fn expanding_threads(tuning: &Tuning, cluster: usize) -> usize {
+    const MOST_BYTES: usize = 64 << 20;
+    engine::jobs(tuning).min(MOST_BYTES / (4 * cluster))
+}
+
 fn index(number: u64) -> usize {
     usize::try_from(number).expect("bounded by the format")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+
+    #[test]
+    fn large_clusters_are_expanded_by_few_threads_and_never_by_none() {
+        let tuning = |jobs| Tuning { jobs: NonZeroUsize::new(jobs), ..Tuning::default() };
+        assert_eq!(expanding_threads(&tuning(100), 2 << 20), 8);
+        assert_eq!(expanding_threads(&tuning(3), 2 << 20), 3);
+        assert_eq!(expanding_threads(&tuning(1), 512), 1);
+    }
 }

@@ -176,6 +176,11 @@ impl Staging {
     }
 }
 
+/// How many compressed clusters there are.
+pub(super) fn count_packed(survey: &Survey<'_>) -> Result<u64, ImageError> {
+    find_packed(survey).map(|(packed, _)| to_u64(packed.len()))
+}
+
 /// All compressed clusters, each once, and the L2 tables that mention them.
 fn find_packed(survey: &Survey<'_>) -> Result<(Vec<Packed>, Vec<L2Table>), ImageError> {
     let (mut packed, mut tables) = (Vec::new(), Vec::new());
