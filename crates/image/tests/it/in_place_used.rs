@@ -6,11 +6,13 @@ use std::{fs, num::NonZeroUsize};
 use cadenas_image::{
     Format, ImageError, NoProgress, Storage, Tuning, check,
     in_place::{InPlace, InPlaceState, Sizes},
+    slots,
     storage::testing::{Countdown, Memory},
 };
+use cadenas_secret::SecretBytes;
 
 use crate::{
-    common::{Bench, run, text},
+    common::{Bench, passphrase, rounds, run, text},
     in_place::{Kind, PAYLOAD, new_passphrase, plain, sizes},
     in_place_crash::Media,
     in_place_qcow2::{Image, Recipe, back, go, io, raw_image, reopened, with_rewrite},
@@ -175,6 +177,21 @@ fn a_volume_that_was_grown_or_cut_since_is_not_taken_back() {
     for kind in [Kind::Encrypt, Kind::Decrypt, Kind::Recrypt] {
         let stopped = Prepared::new(kind).at_commit();
         stopped.disk.set_len(stopped.disk.len().expect("its length") + 4096).expect("grown");
+        let refused = stopped.cancel();
+        assert!(matches!(refused, Err(ImageError::ChangedSince { .. })), "{kind:?}: {refused:?}");
+    }
+}
+
+#[test]
+fn key_slots_that_were_changed_since_are_not_put_back() {
+    for kind in [Kind::RecryptQcow2, Kind::Recrypt] {
+        let prepared = Prepared::new(kind);
+        let stopped = prepared.before_marker();
+        let added = SecretBytes::take_from(b"one more".to_vec());
+        slots::add_key(&stopped.disk, &passphrase(), &added, rounds()).expect("added");
+        assert_refused(&stopped, &format!("{kind:?}"));
+        let stopped = prepared.at_commit();
+        slots::add_key(&stopped.disk, &new_passphrase(), &added, rounds()).expect("added");
         let refused = stopped.cancel();
         assert!(matches!(refused, Err(ImageError::ChangedSince { .. })), "{kind:?}: {refused:?}");
     }

@@ -180,11 +180,17 @@ impl Layout for InQcow2<'_> {
         self.data.runs(positions)
     }
 
-    /// What a guest writes into clusters that were there comes along.
+    /// What a guest writes into clusters that were there comes along; changed key slots do not.
     fn is_unused(&self, direction: Direction) -> Result<bool, ImageError> {
         match direction {
-            Direction::Forward => Ok(mapped_end(&self.old_survey()?)? <= self.extra.first),
-            Direction::Back => self.spares_old(&self.new_survey()?),
+            Direction::Forward => {
+                let survey = self.old_survey()?;
+                Ok(self.has_luks(survey.header(), &self.old_luks)? && mapped_end(&survey)? <= self.extra.first)
+            }
+            Direction::Back => {
+                let survey = self.new_survey()?;
+                Ok(self.has_luks(survey.header(), &self.new_luks)? && self.spares_old(&survey)?)
+            }
         }
     }
 
@@ -325,6 +331,12 @@ impl<'a> InQcow2<'a> {
     fn clean(&self, survey: &Survey<'_>) -> Result<(), ImageError> {
         tidy::mend_refcounts(survey, self.extra.end)?;
         tidy::discard_unread(survey)
+    }
+
+    /// Whether the LUKS area, if there is one, holds what the journal knows.
+    fn has_luks(&self, header: &Header, known: &[u8]) -> Result<bool, ImageError> {
+        let Some(area) = &header.luks_area else { return Ok(true) };
+        Ok(self.disk.read_vec(area.start, known.len())? == known)
     }
 
     /// Whether an image is encrypted as the new one is, with its volume key, or plain if that is.
