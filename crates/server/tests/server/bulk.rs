@@ -4,7 +4,7 @@ use cadenas_api::{
     CopyPath, DeleteProvider, KeyVersionState, PlannedStep, Problem, ProblemCode, ProviderState, RecryptAll,
     RecryptKind, RecryptVm, SetRotation, SetTemplate, Task, TaskState, UserKind,
 };
-use cadenas_keys::VmId;
+use cadenas_keys::{KeyId, VmId};
 use jiff::Timestamp;
 
 use crate::{
@@ -97,12 +97,16 @@ async fn nothing_moves_to_a_new_version_before_it_is_in_a_backup_and_then_all_do
     rig.restart().await;
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     assert_eq!(rig.client.vm(&vm).await.expect("there").providers, before);
+    moves_when_it_is_backed_up(&mut rig, &vm, rotated.versions[0].id).await;
+}
+
+async fn moves_when_it_is_backed_up(rig: &mut Rig, vm: &str, key: KeyId) {
     let p12 = rig.back_up("nkp").await;
     rig.confirm("nkp", p12).await.expect("a good backup");
     rig.restart().await;
     rig.eventually("the VM moves", async || {
-        let providers = rig.client.vm(&vm).await.expect("there").providers;
-        (providers[0].key == rotated.versions[0].id).then_some(())
+        let providers = rig.client.vm(vm).await.expect("there").providers;
+        (providers[0].key == key).then_some(())
     })
     .await;
 }
@@ -137,14 +141,7 @@ async fn a_schedule_that_is_due_makes_one_version_and_moves_the_vms_after_its_ba
     let rotated = rig.client.provider("nkp").await.expect("there");
     assert_eq!((rotated.versions.len(), rotated.key), (2, first.key));
     rig.client.set_rotation("nkp", &SetRotation { every_days: None }).await.expect("ended");
-    let p12 = rig.back_up("nkp").await;
-    rig.confirm("nkp", p12).await.expect("a good backup");
-    rig.restart().await;
-    rig.eventually("the VM moves", async || {
-        let providers = rig.client.vm(&vm).await.expect("there").providers;
-        (providers[0].key == rotated.versions[0].id).then_some(())
-    })
-    .await;
+    moves_when_it_is_backed_up(&mut rig, &vm, rotated.versions[0].id).await;
 }
 
 #[tokio::test]
