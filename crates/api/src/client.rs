@@ -9,11 +9,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::net::UnixStream;
 
 use crate::{
-    API_PREFIX, BackupFile, BackupReport, BackupRequest, Check, CompromiseReport, ConfirmBackup, CopyPath,
+    API_PREFIX, BackupFile, BackupReport, BackupRequest, Check, CompromiseReport, ConfirmBackup, ConsoleLink, CopyPath,
     CreateProvider, DeleteProvider, Event, EventQuery, Feature, KeyReport, KmsIdentity, KmsServerTest, KnownCopy,
     Policy, Problem, Provider, RecryptAll, RecryptPlan, RecryptVm, RegisterVm, RenameProvider, RestoreRequest,
     RestoreResult, SetFeature, SetKmsIdentity, SetKmsServers, SetKmsUser, SetPolicy, SetRotation, SetTemplate,
-    ShownCertificate, ShutdownVm, Task, TaskId, TaskQuery, TrustKms, VerifyBackup, Vm,
+    ShownCertificate, ShutdownVm, Summary, Task, TaskId, TaskQuery, TrustKms, VerifyBackup, Vm, VmAction,
 };
 
 /// Answers are JSON and small; an answer beyond this is not ours.
@@ -192,6 +192,11 @@ impl Client {
         self.get(&format!("/vms/{}", segment(vm))).await
     }
 
+    /// `GET /vms/{vm}/actions`
+    pub async fn vm_actions(&self, vm: &str) -> Answer<Vec<VmAction>> {
+        self.get(&format!("/vms/{}/actions", segment(vm))).await
+    }
+
     /// `POST /vms/{vm}:set-policy`
     pub async fn set_policy(&self, vm: &str, request: &SetPolicy) -> Answer<Task> {
         self.vm_task(vm, "set-policy", request).await
@@ -289,6 +294,16 @@ impl Client {
         let fields: Vec<String> =
             fields.iter().filter_map(|(name, value)| value.map(|value| format!("{name}={value}"))).collect();
         self.get(&format!("/events?{}", fields.join("&"))).await
+    }
+
+    /// `GET /summary`
+    pub async fn summary(&self) -> Answer<Summary> {
+        self.get("/summary").await
+    }
+
+    /// `POST /console-links`
+    pub async fn open_console_link(&self) -> Answer<ConsoleLink> {
+        self.post("/console-links", &()).await
     }
 
     /// `GET /doctor`

@@ -40,10 +40,12 @@ pub struct Event {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct EventQuery {
-    /// Only those after this sequence number.
+    /// Only those after this sequence number; with `newest_first` those before it.
     pub after: Option<u64>,
-    /// At most so many, the oldest first (default and maximum 1,000).
+    /// At most so many (default and maximum 1,000).
     pub limit: Option<u64>,
+    /// The newest first instead of the oldest.
+    pub newest_first: Option<bool>,
     /// When there is none, wait up to so many seconds for one (at most 60).
     pub wait: Option<u64>,
 }

@@ -38,6 +38,10 @@ pub trait Host: Send + Sync {
     /// One VM by ID.
     async fn vm(&self, id: VmId) -> Result<Vm, Problem>;
 
+    /// How much work it would be to rewrite a VM's disks: to encrypt it as a whole, to decrypt it, to give it new data keys. A problem
+    /// if the VM is not fit for that now. Reads only.
+    async fn estimate_rewrite(&self, id: VmId) -> Result<RewriteEstimate, Problem>;
+
     /// Does `operation` to a VM; the caller makes sure that there is one at a time for each VM.
     async fn run(&self, vm: VmId, operation: VmOperation, progress: Arc<TaskProgress>) -> Result<VmOutcome, Problem>;
 
@@ -79,6 +83,15 @@ pub struct KeyUser {
     pub name: String,
     /// The keys, or why they are not known: its home cannot be read now.
     pub keys: Result<BTreeSet<(ProviderId, KeyId)>, Problem>,
+}
+
+/// What rewriting a VM's disks would be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RewriteEstimate {
+    /// Bytes that the disks occupy.
+    pub bytes: u64,
+    /// Whether a copy of that fits beside them.
+    pub copy_fits: bool,
 }
 
 /// A VM whose data keys shall be wrapped under another key, one of many.

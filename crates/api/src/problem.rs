@@ -119,6 +119,12 @@ codes! {
     BadName = "bad-name", 400, "The name is not allowed";
     /// The caller's user may not use this server.
     Forbidden = "forbidden", 403, "Not allowed";
+    /// The web console was asked without a session.
+    NotSignedIn = "not-signed-in", 401, "Not signed in";
+    /// The link into the web console was used, or is too old.
+    LinkSpent = "link-spent", 401, "The link does not work any more";
+    /// The server has no web console.
+    NoConsole = "no-console", 409, "There is no web console";
     /// Nothing there by that path.
     NotFound = "not-found", 404, "Not found";
     /// No provider by that name or ID.

@@ -10,7 +10,7 @@ use std::{
 use cadenas_keys::{Fingerprint, KeyId, KmsKeyId, NeededKey, ProviderId, VmId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::{BulkOutcome, KmsKeyState, RecryptDue, TaskId};
 
@@ -177,6 +177,27 @@ pub struct Disk {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub key_created: Option<Timestamp>,
+}
+
+/// Which VMs. Without any of these: all.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct VmQuery {
+    /// Only those whose name contains this, whatever the case.
+    pub search: Option<String>,
+    /// Only those with this padlock.
+    pub padlock: Option<Padlock>,
+    /// Only those in this power state.
+    pub power: Option<PowerState>,
+    /// Only those that use this provider (name or ID).
+    pub provider: Option<String>,
+    /// Only those that should be re-encrypted, or only those that need not be.
+    pub due: Option<bool>,
+    /// Leave out so many of the first.
+    pub offset: Option<u64>,
+    /// At most so many.
+    pub limit: Option<u64>,
 }
 
 /// Sets a VM's storage policy, which encrypts or decrypts it.

@@ -19,6 +19,7 @@ mod problem;
 mod recrypt;
 mod register;
 mod repair;
+mod rewrite;
 mod verify;
 mod view;
 

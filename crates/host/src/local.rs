@@ -4,8 +4,8 @@ use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use cadenas_api::{
-    Check, HomeKeys, Host, HostEvent, KeyPush, KeyUser, Problem, ProblemCode, RewrapVm, RewrappedVm, TaskProgress, Vm,
-    VmOperation, VmOutcome,
+    Check, HomeKeys, Host, HostEvent, KeyPush, KeyUser, Problem, ProblemCode, RewrapVm, RewrappedVm, RewriteEstimate,
+    TaskProgress, Vm, VmOperation, VmOutcome,
 };
 use cadenas_hypervisor::Hypervisor;
 use cadenas_keys::{KeyRing, ProviderId, VmId};
@@ -118,6 +118,10 @@ impl Host for LocalHost {
 
     async fn vm(&self, id: VmId) -> Result<Vm, Problem> {
         self.blocking(move |inner| inner.vm(id)).await
+    }
+
+    async fn estimate_rewrite(&self, id: VmId) -> Result<RewriteEstimate, Problem> {
+        self.blocking(move |inner| inner.estimate_rewrite(id)).await
     }
 
     async fn run(&self, vm: VmId, operation: VmOperation, progress: Arc<TaskProgress>) -> Result<VmOutcome, Problem> {

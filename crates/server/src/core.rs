@@ -6,7 +6,9 @@ use cadenas_api::{Host, Problem, ProblemCode, chain};
 use cadenas_store::{Store, StoreError};
 use tokio::sync::{Notify, RwLock, watch};
 
-use crate::{events::EventLog, kms::Clusters, providers::Pushes, repair::Repairs, seal::Seal, tasks::Tasks};
+use crate::{
+    console::Console, events::EventLog, kms::Clusters, providers::Pushes, repair::Repairs, seal::Seal, tasks::Tasks,
+};
 
 /// The longest that a request waits for a task or an event.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_mins(1);
@@ -18,6 +20,7 @@ pub(crate) struct Core {
     pub(crate) host: Arc<dyn Host>,
     pub(crate) events: EventLog,
     pub(crate) tasks: Tasks,
+    pub(crate) console: Console,
     pub(crate) pushes: Pushes,
     pub(crate) clusters: Clusters,
     pub(crate) repairs: Repairs,
@@ -38,6 +41,7 @@ impl Core {
             host,
             events: EventLog::default(),
             tasks: Tasks::default(),
+            console: Console::default(),
             pushes: Pushes::default(),
             clusters: Clusters::default(),
             repairs: Repairs::default(),

@@ -148,7 +148,7 @@ impl Core {
         }
     }
 
-    /// The events that `query` asks for, oldest first.
+    /// The events that `query` asks for.
     pub(crate) async fn list_events(&self, query: &EventQuery) -> Result<Vec<Event>, Problem> {
         let mut newest = self.events.newest.subscribe();
         let found = self.read_events(query).await?;
@@ -164,12 +164,25 @@ impl Core {
         }
     }
 
+    /// Tells when there are newer events.
+    pub(crate) fn newest_event(&self) -> watch::Receiver<u64> {
+        self.events.newest.subscribe()
+    }
+
+    /// The last event's sequence number.
+    pub(crate) async fn last_event(&self) -> Result<u64, Problem> {
+        last_sequence(&*self.store).await.map_err(|error| store_failed(&error))
+    }
+
     async fn read_events(&self, query: &EventQuery) -> Result<Vec<Event>, Problem> {
         let limit = query.limit.unwrap_or(LARGEST_PAGE).clamp(1, LARGEST_PAGE);
         let mut range = Range::of(event_prefix()).limit(u32::try_from(limit).expect("at most 1,000"));
-        if let Some(after) = query.after {
-            range = range.after(event_key(after));
-        }
+        range = match (query.newest_first, query.after) {
+            (Some(true), None) => range.order(Order::Descending),
+            (Some(true), Some(before)) => range.order(Order::Descending).after(event_key(before)),
+            (_, None) => range,
+            (_, Some(after)) => range.after(event_key(after)),
+        };
         let page = self.store.range_as::<StoredEvent>(&range).await.map_err(|error| store_failed(&error))?;
         Ok(page.items.into_iter().map(|stored| stored.value.0).collect())
     }

@@ -7,11 +7,15 @@
 //! Where things are: `core` is what every operation works on; `catalog` reads and changes the providers by compare-and-set;
 //! `providers` has their rules as functions without I/O and the operations around them; `tasks` and `events` are what
 //! lasts; `http` is the REST face; `start` puts it all together. `kms` is what standard providers are about; `bulk` re-encrypts
-//! many VMs, which `rotation` has it do by itself; `exposure` and `report` tell which keys are old or known to others.
+//! many VMs, which `rotation` has it do by itself; `exposure` and `report` tell which keys are old or known to others. `console`
+//! lets people into the web console, for which `summary`, `actions` and `changes` tell how it stands, what can be done, and what happens.
 
+mod actions;
 mod bulk;
 mod catalog;
+mod changes;
 mod compromised;
+mod console;
 mod copies;
 mod core;
 mod data_folder;
@@ -30,11 +34,13 @@ mod seal;
 mod settle;
 mod socket;
 mod start;
+mod summary;
 mod tasks;
 mod templates;
 mod text;
 mod vms;
 
+pub use console::{CertificateFiles, ConsoleError, ConsoleFile, ConsoleOptions};
 pub use data_folder::DataFolderError;
 pub use http::openapi_json;
 pub use seal::{

@@ -13,6 +13,7 @@ use cadenas_store::{OpenError, SqliteStore, Store};
 use tokio::task::JoinHandle;
 
 use crate::{
+    console::{self, ConsoleError, ConsoleFile, ConsoleListener, ConsoleOptions},
     core::{Core, off_thread, to_its_end},
     data_folder::{DataFolder, DataFolderError},
     http, kms, providers, repair, rotation,
@@ -40,6 +41,8 @@ pub struct Options {
     pub host: Arc<dyn Host>,
     /// How often the states of the keys in key servers are looked at.
     pub kms_check: Duration,
+    /// The web console, if it is to have one.
+    pub console: Option<ConsoleOptions>,
 }
 
 impl Options {
@@ -62,6 +65,9 @@ pub enum StartError {
     /// The root seal cannot be used.
     #[error(transparent)]
     RootSeal(#[from] RootSealError),
+    /// The web console cannot be served.
+    #[error(transparent)]
+    Console(#[from] ConsoleError),
     /// What the last process left could not be read or settled.
     #[error("could not take up what the last server left: {0}")]
     TakeUp(Box<Problem>),
@@ -79,12 +85,14 @@ impl Server {
         let store: Arc<dyn Store> = Arc::new(open_store(folder.path()).await?);
         let seal = open_root(folder.path(), &*store, &options.seal).await?;
         let core = Arc::new(Core::new(store, seal, options.host));
+        let console = Console::open(options.console, &core, folder.path()).await?;
         let listening = tokio::spawn(repair::keep_listening(Arc::clone(&core), core.host.events()));
         if let Err(problem) = take_up(&core).await {
             listening.abort();
             return Err(StartError::TakeUp(Box::new(problem)));
         }
-        Ok(serve(core, folder, socket, listening, options.kms_check))
+        let console = console.map(|console| console.serve(&core, folder.path()));
+        Ok(serve(core, folder, socket, listening, console, options.kms_check))
     }
 
     /// Runs a server until `shutdown` is ready. One that has not started by then does not.
@@ -158,11 +166,33 @@ async fn take_up(core: &Arc<Core>) -> Result<(), Problem> {
     .await
 }
 
+/// A web console that has its address and waits until the server is ready.
+struct Console {
+    listener: ConsoleListener,
+    files: Vec<ConsoleFile>,
+}
+
+impl Console {
+    /// Takes the address early: one that is taken is told before anything is begun.
+    async fn open(options: Option<ConsoleOptions>, core: &Core, data: &Path) -> Result<Option<Self>, ConsoleError> {
+        let Some(options) = options else { return Ok(None) };
+        let (listener, address) = console::listen(&options, data).await?;
+        tracing::info!(address, "the web console listens; `cadenas console` prints a link into it");
+        core.console.listens_at(address);
+        Ok(Some(Self { listener, files: options.files }))
+    }
+
+    fn serve(self, core: &Arc<Core>, data: &Path) -> JoinHandle<()> {
+        tokio::spawn(http::serve_console(Arc::clone(core), data.to_owned(), self.files, self.listener))
+    }
+}
+
 fn serve(
     core: Arc<Core>,
     folder: DataFolder,
     socket: Socket,
     listening: JoinHandle<()>,
+    console: Option<JoinHandle<()>>,
     kms_check: Duration,
 ) -> Running {
     let path = socket.path().to_owned();
@@ -171,7 +201,7 @@ fn serve(
     let repairing = tokio::spawn(repair::keep_repairing(Arc::clone(&core)));
     let watching = tokio::spawn(kms::keep_watching(Arc::clone(&core), kms_check));
     let rotating = tokio::spawn(rotation::keep_rotating(Arc::clone(&core)));
-    let helpers = vec![listening, repairing, watching, rotating];
+    let helpers = [listening, repairing, watching, rotating].into_iter().chain(console).collect();
     tracing::info!(socket = %path.display(), data = %folder.path().display(), host = core.host.name(), "the server listens");
     Running { core, serving, helpers, path, _file: file, _folder: folder }
 }

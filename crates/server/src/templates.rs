@@ -56,8 +56,12 @@ pub(crate) async fn refuse_to_start(core: &Core, vm: &Vm) -> Result<(), Problem>
     if !all(core).await?.contains(&vm.id) {
         return Ok(());
     }
-    Err(Problem::new(ProblemCode::BadRequest, format!("VM {} is a template, which does not start", vm.name))
-        .next(format!("Make it a VM again: `cadenas vm template {} --off`.", vm.name)))
+    Err(does_not_start(vm))
+}
+
+pub(crate) fn does_not_start(vm: &Vm) -> Problem {
+    Problem::new(ProblemCode::BadRequest, format!("VM {} is a template, which does not start", vm.name))
+        .next(format!("Make it a VM again: `cadenas vm template {} --off`.", vm.name))
 }
 
 fn key(vm: VmId) -> Key {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cadenas_api::{
     Actor, DATASTORE_DEFAULT, DiskWork, Problem, ProblemCode, ProviderState, RecryptVm, RegisterVm, SetPolicy,
-    ShutdownVm, TaskProgress, Vm, VmOperation, VmOutcome,
+    ShutdownVm, TaskProgress, Vm, VmOperation, VmOutcome, VmQuery,
 };
 use cadenas_keys::{KeyId, ProviderId, VmId};
 use cadenas_store::Txn;
@@ -34,6 +34,28 @@ pub(crate) async fn list(core: &Core) -> Result<Vec<Vm>, Problem> {
     }
     vms.sort_by(|one, other| (&one.name, one.id).cmp(&(&other.name, other.id)));
     Ok(vms)
+}
+
+/// The VMs that a query asks for, and how many there are of that kind in all.
+pub(crate) async fn page(core: &Core, query: &VmQuery) -> Result<(Vec<Vm>, usize), Problem> {
+    let mut vms = list(core).await?;
+    let provider = match &query.provider {
+        Some(provider) => Some(core.catalog().await?.find(provider)?.id),
+        None => None,
+    };
+    let search = query.search.as_ref().map(|text| text.to_lowercase());
+    vms.retain(|vm| {
+        search.as_ref().is_none_or(|text| vm.name.to_lowercase().contains(text))
+            && query.padlock.is_none_or(|padlock| vm.padlock == padlock)
+            && query.power.is_none_or(|power| vm.power == power)
+            && query.due.is_none_or(|due| vm.due.is_some() == due)
+            && provider.is_none_or(|provider| vm.providers.iter().any(|used| used.id == provider))
+    });
+    let total = vms.len();
+    let place =
+        |number: Option<u64>, default| number.map_or(default, |number| usize::try_from(number).unwrap_or(total));
+    let page = vms.into_iter().skip(place(query.offset, 0)).take(place(query.limit, total));
+    Ok((page.collect(), total))
 }
 
 /// One VM, by ID or name.

@@ -29,7 +29,7 @@ async fn list_all(session: &Session, args: &Ls) -> Result {
     let mut events: Vec<Event> = Vec::new();
     loop {
         let after = events.last().map(|event| event.sequence).or(args.after);
-        let page = session.client.events(&EventQuery { after, limit: Some(PAGE), wait: None }).await?;
+        let page = session.client.events(&EventQuery { after, limit: Some(PAGE), ..EventQuery::default() }).await?;
         if page.is_empty() {
             break;
         }
@@ -42,7 +42,7 @@ async fn list_all(session: &Session, args: &Ls) -> Result {
 /// Goes on until Ctrl-C, the end of the server, or a closed pipe.
 async fn follow(session: &Session, mut after: Option<u64>) -> Result {
     loop {
-        let query = EventQuery { after, limit: Some(PAGE), wait: Some(PATIENCE) };
+        let query = EventQuery { after, limit: Some(PAGE), wait: Some(PATIENCE), newest_first: None };
         for event in session.client.events(&query).await? {
             session.printer.line(&event, line)?;
             after = Some(event.sequence);

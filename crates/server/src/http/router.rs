@@ -14,33 +14,70 @@ use tokio::time::Instant;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
+    changes,
+    cookie::SessionCookie,
     extract::LARGEST_BODY,
+    files::{self, Files},
+    guard::{self, Gate},
     keys, kms, openapi,
     peer::{self, Served},
-    problems, providers, system, verbs, vms,
+    problems, providers, session, system, verbs, vms,
 };
-use crate::core::Core;
+use crate::{console::ConsoleFile, core::Core};
 
 /// The whole service: who may ask, then which action is meant, then the routes.
 pub(super) fn service(core: Arc<Core>, data: PathBuf) -> Router {
-    let (routes, _) = api().split_for_parts();
-    let routes = routes
-        .route(&format!("{API_PREFIX}/openapi.json"), get(openapi::answer))
-        .fallback(problems::not_found)
-        .method_not_allowed_fallback(problems::method_not_allowed)
-        .layer(Extension(system::DataPath(data)))
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .with_state(core);
-    // The rewriting must come before the routing, so it surrounds the router as a whole.
     Router::new()
-        .fallback_service(routes)
+        .fallback_service(routes(core, data, everywhere().merge(over_the_socket())))
+        // The rewriting must come before the routing, so it surrounds the router as a whole.
         .layer(middleware::from_fn(verbs::rewrite))
         .layer(middleware::from_fn_with_state(Served::root_and_self(), peer::admit))
         .layer(middleware::from_fn(log))
 }
 
+/// The web console: its files, and the API for who is signed in.
+pub(super) fn console(core: Arc<Core>, data: PathBuf, files: &[ConsoleFile], tls: bool) -> Router {
+    let gate = Gate { core: Arc::clone(&core), cookie: SessionCookie::new(tls), loopback: !tls };
+    let api = Router::new()
+        .fallback_service(routes(core, data, everywhere().merge(in_the_console())))
+        .layer(middleware::from_fn(verbs::rewrite))
+        .layer(middleware::from_fn_with_state(gate, guard::admit));
+    Router::new()
+        .route_service("/api/{*path}", api)
+        .fallback(files::answer)
+        .with_state(Files::new(files))
+        .layer(middleware::map_response(files::protect))
+        .layer(middleware::from_fn(log))
+}
+
+fn routes(core: Arc<Core>, data: PathBuf, operations: OpenApiRouter<Arc<Core>>) -> Router {
+    let (routes, _) = operations.split_for_parts();
+    routes
+        .route(&format!("{API_PREFIX}/openapi.json"), get(openapi::answer))
+        .fallback(problems::not_found)
+        .method_not_allowed_fallback(problems::method_not_allowed)
+        .layer(Extension(system::DataPath(data)))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .with_state(core)
+}
+
 /// Every operation with its documentation.
 pub(super) fn api() -> OpenApiRouter<Arc<Core>> {
+    everywhere().merge(over_the_socket()).merge(in_the_console())
+}
+
+/// What only root and the server's user do: let somebody else in.
+fn over_the_socket() -> OpenApiRouter<Arc<Core>> {
+    OpenApiRouter::new().nest(API_PREFIX, OpenApiRouter::new().routes(routes!(session::open_console_link)))
+}
+
+/// What is about sessions.
+fn in_the_console() -> OpenApiRouter<Arc<Core>> {
+    let session = routes!(session::open_session, session::show_session, session::close_session);
+    OpenApiRouter::new().nest(API_PREFIX, OpenApiRouter::new().routes(session))
+}
+
+fn everywhere() -> OpenApiRouter<Arc<Core>> {
     let things = OpenApiRouter::new()
         .routes(routes!(providers::list_providers, providers::create_provider))
         .routes(routes!(providers::show_provider, providers::rename_provider, providers::delete_provider))
@@ -51,6 +88,9 @@ pub(super) fn api() -> OpenApiRouter<Arc<Core>> {
         .routes(routes!(system::set_feature))
         .routes(routes!(vms::list_vms))
         .routes(routes!(vms::show_vm))
+        .routes(routes!(vms::list_actions))
+        .routes(routes!(system::show_summary))
+        .routes(routes!(changes::watch_changes))
         .routes(routes!(system::list_tasks))
         .routes(routes!(system::show_task))
         .routes(routes!(system::list_events))

@@ -1,10 +1,10 @@
-//! Policies, features, tasks, events and the prerequisites.
+//! Policies, features, tasks, events, the summary and the prerequisites.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{Extension, Json, extract::State};
 use cadenas_api::{
-    Check, Event, EventQuery, Feature, Policy, Problem, ProblemCode, SetFeature, Task, TaskId, TaskQuery,
+    Check, Event, EventQuery, Feature, Policy, Problem, ProblemCode, SetFeature, Summary, Task, TaskId, TaskQuery,
 };
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     core::{Core, to_its_end},
-    doctor, features, policies, tasks,
+    doctor, features, policies, summary, tasks,
     text::quoted,
 };
 
@@ -72,7 +72,13 @@ pub(super) async fn cancel_task(State(core): State<Arc<Core>>, Named(task): Name
     Ok(Json(tasks::cancel(&core, task_id(&task)?).await?))
 }
 
-/// What happened, oldest first.
+/// How it stands at a glance, and what needs attention.
+#[utoipa::path(get, path = "/summary", tag = "summary", responses((status = 200, body = Summary), Refusal))]
+pub(super) async fn show_summary(State(core): State<Arc<Core>>) -> Answer<Summary> {
+    Ok(Json(summary::summary(&core).await?))
+}
+
+/// What happened, oldest first unless asked for otherwise.
 #[utoipa::path(get, path = "/events", tag = "events", params(EventQuery), responses((status = 200, body = Vec<Event>), Refusal))]
 pub(super) async fn list_events(
     State(core): State<Arc<Core>>,

@@ -2,17 +2,22 @@
 
 use std::{future::Future, sync::Arc};
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderName, StatusCode},
+};
 use cadenas_api::{
-    Problem, RecryptAll, RecryptPlan, RecryptVm, RegisterVm, SetPolicy, SetTemplate, ShutdownVm, Task, Vm, VmOperation,
+    Problem, RecryptAll, RecryptPlan, RecryptVm, RegisterVm, SetPolicy, SetTemplate, ShutdownVm, Task, Vm, VmAction,
+    VmOperation, VmQuery,
 };
 
 use super::{
-    extract::{Body, By, Named, OptionalBody, Patience},
+    extract::{Body, By, Fields, Named, OptionalBody, Patience},
     problems::Refusal,
 };
 use crate::{
-    bulk,
+    actions, bulk,
     core::{Core, to_its_end},
     tasks::Live,
     vms,
@@ -21,10 +26,22 @@ use crate::{
 type Answer<T> = Result<Json<T>, Refusal>;
 type TaskAnswer = Result<(StatusCode, Json<Task>), Refusal>;
 
-/// Every VM of the host, by name.
-#[utoipa::path(get, path = "/vms", tag = "vms", responses((status = 200, body = Vec<Vm>), Refusal))]
-pub(super) async fn list_vms(State(core): State<Arc<Core>>) -> Answer<Vec<Vm>> {
-    Ok(Json(vms::list(&core).await?))
+/// VMs of the host, by name: all, or those that are asked for.
+#[utoipa::path(get, path = "/vms", tag = "vms", params(VmQuery),
+    responses((status = 200, body = Vec<Vm>, headers(("x-total-count" = u64, description = "How many match, whatever the limit"))), Refusal))]
+pub(super) async fn list_vms(
+    State(core): State<Arc<Core>>,
+    Fields(query): Fields<VmQuery>,
+) -> Result<([(HeaderName, usize); 1], Json<Vec<Vm>>), Refusal> {
+    let (vms, total) = vms::page(&core, &query).await?;
+    Ok(([(HeaderName::from_static("x-total-count"), total)], Json(vms)))
+}
+
+/// What can be done to a VM now, why the rest cannot, and about how long what takes time would take.
+#[utoipa::path(get, path = "/vms/{vm}/actions", tag = "vms", params(("vm" = String, Path, description = "Name or ID")),
+    responses((status = 200, body = Vec<VmAction>), Refusal))]
+pub(super) async fn list_actions(State(core): State<Arc<Core>>, Named(vm): Named) -> Answer<Vec<VmAction>> {
+    Ok(Json(actions::list(&core, &vm).await?))
 }
 
 /// One VM, by name or ID.

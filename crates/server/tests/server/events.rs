@@ -7,7 +7,7 @@ use cadenas_api::{EventQuery, HostEvent};
 use crate::rig::Rig;
 
 fn query(after: Option<u64>, limit: Option<u64>, wait: Option<u64>) -> EventQuery {
-    EventQuery { after, limit, wait }
+    EventQuery { after, limit, wait, newest_first: None }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod backups;
 mod bulk;
+mod console;
 mod coverage;
 mod events;
 mod forms;

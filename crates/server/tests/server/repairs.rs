@@ -50,7 +50,7 @@ async fn what_a_task_or_the_host_left_is_repaired_later() {
     rig.host.will_repair("vm.rolled-back", vm, "undone");
     next_round().await;
     rig.host.happens(&HostEvent { kind: "vm.needs-repair", vm: None, message: "a record is damaged".to_owned() });
-    let heard = cadenas_api::EventQuery { after: Some(2), limit: None, wait: Some(20) };
+    let heard = cadenas_api::EventQuery { after: Some(2), wait: Some(20), ..Default::default() };
     assert_eq!(rig.client.events(&heard).await.expect("events")[0].kind, "vm.needs-repair");
     rig.host.will_repair("vm.unlocked", vm, "open again");
     next_round().await;

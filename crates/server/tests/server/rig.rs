@@ -8,7 +8,7 @@ use cadenas_api::{
 };
 use cadenas_keys::{ProviderId, VmId};
 use cadenas_secret::SecretBytes;
-use cadenas_server::{Options, Running, SealChoice, Server, StartError};
+use cadenas_server::{ConsoleOptions, Options, Running, SealChoice, Server, StartError};
 use cadenas_store::{CommitOutcome, Key, SqliteStore, Store, Txn};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -25,14 +25,20 @@ pub(crate) struct Rig {
     pub(crate) folder: TempDir,
     pub(crate) host: Arc<MemoryHost>,
     pub(crate) client: Client,
+    console: Option<ConsoleOptions>,
     running: Option<Running>,
 }
 
 impl Rig {
     pub(crate) async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// One with a web console.
+    pub(crate) async fn start_with(console: Option<ConsoleOptions>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let client = Client::new(folder.path().join("s"));
-        let mut rig = Self { folder, host: Arc::default(), client, running: None };
+        let mut rig = Self { folder, host: Arc::default(), client, console, running: None };
         rig.go().await.expect("a fresh folder");
         rig
     }
@@ -44,7 +50,8 @@ impl Rig {
     pub(crate) fn options(&self) -> Options {
         let host: Arc<MemoryHost> = Arc::clone(&self.host);
         let (data, socket) = (self.data(), self.client.socket().to_owned());
-        Options { data, socket, seal: SealChoice::KeyFile, host, kms_check: Duration::from_secs(1) }
+        let (kms_check, console) = (Duration::from_secs(1), self.console.clone());
+        Options { data, socket, seal: SealChoice::KeyFile, host, kms_check, console }
     }
 
     /// Starts the server that was stopped.

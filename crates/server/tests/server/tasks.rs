@@ -125,6 +125,7 @@ async fn a_task_that_a_crash_cut_off_is_settled_by_what_the_repair_found() {
         seal: cadenas_server::SealChoice::KeyFile,
         host,
         kms_check: cadenas_server::Options::KMS_CHECK,
+        console: None,
     };
     let running = cadenas_server::Server::start(options).await.expect("takes up what was left");
     let client = cadenas_api::Client::new(socket);

@@ -65,7 +65,7 @@ pub(crate) fn serve(global: &Global, args: Serve) -> Result<(), ServeError> {
     runtime.block_on(async {
         let shutdown = Shutdown::listen().map_err(ServeError::Runtime)?;
         let host = Arc::new(LocalHost::open(&data, hypervisor)?);
-        Ok(Server::run(Options { data, socket, seal, host, kms_check }, shutdown.asked()).await?)
+        Ok(Server::run(Options { data, socket, seal, host, kms_check, console: None }, shutdown.asked()).await?)
     })
 }
 
