@@ -1,0 +1,35 @@
+// The API's own types, by the names that the server gives them.
+import type { components } from './schema';
+
+type Schemas = components['schemas'];
+
+export type Attention = Schemas['Attention'];
+export type AttentionKind = Schemas['AttentionKind'];
+export type CadenasEvent = Schemas['Event'];
+export type Disk = Schemas['Disk'];
+export type DiskMethod = Schemas['DiskMethod'];
+export type KmsKeyState = Schemas['KmsKeyState'];
+export type MissingKey = Schemas['MissingKey'];
+export type Operation = Schemas['ActionKind'];
+export type Padlock = Schemas['Padlock'];
+export type Policy = Schemas['Policy'];
+export type PowerState = Schemas['PowerState'];
+export type Provider = Schemas['Provider'];
+export type ProviderRef = Schemas['ProviderRef'];
+export type ProviderState = Schemas['ProviderState'];
+export type RecryptKind = Schemas['RecryptKind'];
+export type Session = Schemas['Session'];
+export type SetPolicy = Schemas['SetPolicy'];
+export type Severity = Schemas['Severity'];
+export type Summary = Schemas['Summary'];
+export type Task = Schemas['Task'];
+export type TaskState = Schemas['TaskState'];
+export type Vm = Schemas['Vm'];
+export type VmAction = Schemas['VmAction'];
+export type Wipe = Schemas['Wipe'];
+
+/** `unreachable` is the console's own: the server did not answer. */
+export type ProblemCode = Schemas['ProblemCode'] | 'unreachable';
+
+/** Why a request was refused or a task failed. */
+export type Problem = Omit<Schemas['Problem'], 'code'> & { code: ProblemCode };

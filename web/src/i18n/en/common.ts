@@ -1,0 +1,15 @@
+export const common = {
+  product: 'Cadenas',
+  loading: 'Loading…',
+  close: 'Close',
+  cancel: 'Cancel',
+  yes: 'Yes',
+  no: 'No',
+  actions: 'Actions',
+  actionsOf: (name: string) => `Actions of ${name}`,
+  whatNext: 'What to do',
+  tryAgain: 'Try again',
+  unknown: 'Unknown',
+  noValue: '–',
+  notFound: { title: 'There is nothing here', text: 'The console has no page at this address.', home: 'Go to the dashboard' },
+};

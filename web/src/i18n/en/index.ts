@@ -1,0 +1,13 @@
+// Every text in English. The type of this object is what the other languages must have too.
+import { common } from './common';
+import { dashboard } from './dashboard';
+import { inventory } from './inventory';
+import { operations } from './operations';
+import { problems } from './problems';
+import { shell } from './shell';
+import { tasks } from './tasks';
+import { vm } from './vm';
+
+export const en = { common, dashboard, inventory, operations, problems, shell, tasks, vm };
+
+export type Dictionary = typeof en;

@@ -1,0 +1,108 @@
+import type { DiskMethod, Operation, Wipe } from '../../api/types';
+
+/** What an item of the Actions menu says. */
+const names: Record<Operation, string> = {
+  encrypt: 'Encrypt…',
+  decrypt: 'Decrypt…',
+  recrypt: 'Re-encrypt…',
+  'deep-recrypt': 'Re-encrypt (deep)…',
+  start: 'Power On',
+  shutdown: 'Shut Down Guest OS…',
+  kill: 'Power Off…',
+  unlock: 'Unlock',
+  verify: 'Verify…',
+  unregister: 'Remove from Inventory…',
+  'set-template': 'Convert to Template…',
+  'unset-template': 'Convert to Virtual Machine',
+};
+/** What will happen, told before it does. */
+const effects: Record<Operation, string> = {
+  encrypt: 'The VM home and the disks are encrypted. The plain disks are removed once the encrypted ones were read back and compared.',
+  decrypt: 'The VM home and the disks become plain again, and libvirt gets its definition back. Whoever can read the datastore can then read the VM.',
+  recrypt: 'The data keys of the VM are wrapped under another key. No byte of a disk is written; the VM may run meanwhile.',
+  'deep-recrypt': 'The VM gets new data keys, and every disk is written anew with them.',
+  start: 'The VM is powered on.',
+  shutdown: 'The guest is asked to shut down. If it does not within the time limit, it goes on running.',
+  kill: 'The VM is powered off at once, as if its plug was pulled. What the guest has not yet written is lost.',
+  unlock: 'The keys are tried again.',
+  verify: 'The headers of every disk are compared with what was sealed, and samples are read. Nothing is written.',
+  unregister: 'The VM disappears from the inventory. Its VM home stays as it is on the datastore, and can be registered again.',
+  'set-template': 'The VM becomes a template: it does not start, and is re-encrypted with the others.',
+  'unset-template': 'The template becomes a virtual machine that can start.',
+};
+const titles: Record<Operation, string> = {
+  encrypt: 'Encrypt',
+  decrypt: 'Decrypt',
+  recrypt: 'Re-encrypt',
+  'deep-recrypt': 'Re-encrypt (deep)',
+  start: 'Power On',
+  shutdown: 'Shut Down Guest OS',
+  kill: 'Power Off',
+  unlock: 'Unlock',
+  verify: 'Verify',
+  unregister: 'Remove from Inventory',
+  'set-template': 'Convert to Template',
+  'unset-template': 'Convert to Virtual Machine',
+};
+const methods: Record<DiskMethod, string> = { copy: 'Copy, then replace', 'in-place': 'In place' };
+const wipes: Record<Wipe, string> = {
+  none: 'Only remove them',
+  discard: 'Discard their blocks, then remove them',
+  zero: 'Overwrite them with zeros, then remove them',
+};
+
+export const operations = {
+  names,
+  titles,
+  effects,
+  /** What the finished act is called where no task tells. */
+  done: (title: string, vm: string) => `${title}: ${vm}. Done.`,
+  menus: { power: 'Power', policies: 'VM Policies', template: 'Template' },
+  editPolicies: 'Edit VM Storage Policies…',
+  titleOf: (title: string, vm: string) => `${title} – ${vm}`,
+  takes: (bytes: string, span: string) => `About ${bytes} are read and written, which takes about ${span}.`,
+  instant: 'This takes a moment.',
+  chosenMethod: {
+    copy: 'There is room for a copy, so the disks are copied; the old ones stay until the new ones were compared.',
+    'in-place': 'There is no room for a copy, so the disks are changed where they lie. A crash on the way is made good at the next start.',
+  } as Record<DiskMethod, string>,
+  asking: 'Looking what can be done…',
+  cannot: 'This cannot be done now',
+  withProvider: 'Key provider',
+  defaultIs: (name: string) => `Default provider (${name})`,
+  noDefault: 'Default provider (none is set)',
+  method: 'Method',
+  automatic: 'Automatic',
+  methods,
+  wipe: 'The plain disks',
+  wipes,
+  folder: 'Folder of the VM home',
+  folderHint: 'An absolute path. Empty: a folder with the VM’s name beside its first disk.',
+  folderBad: 'The path must begin with /.',
+  timeout: 'Time limit in seconds',
+  policy: {
+    title: 'Edit VM Storage Policies',
+    all: 'VM storage policy',
+    applyAll: 'Apply to all',
+    perDisk: 'Configure per disk',
+    home: 'VM home',
+    part: 'Part',
+    size: 'Size',
+    now: 'Now',
+    policy: 'Storage policy',
+    advanced: 'More options',
+    homeRule: 'Disks can be encrypted only together with the VM home, so the VM home takes an encryption policy too.',
+    encryptedRule: 'An encrypted VM changes its policy as a whole. To choose disk by disk, decrypt it first.',
+    homeAlone: 'Beside the VM home at least one disk has to be encrypted.',
+    nothing: 'Nothing would change.',
+    apply: { encrypt: 'Encrypt', decrypt: 'Decrypt', nothing: 'Apply' },
+  },
+  register: {
+    title: 'Register VM',
+    text: 'Adds an encrypted VM whose VM home lies on this host’s datastore. It is locked until its key provider is restored here.',
+    path: 'Folder of the VM home',
+    pathHint: 'An absolute path on the host, for example /srv/vms/web01.',
+    button: 'Register',
+    done: (name: string) => `${name} is in the inventory now.`,
+  },
+};

@@ -1,0 +1,14 @@
+// Every text in French, in the words of vSphere’s French client.
+import { common } from './common';
+import { dashboard } from './dashboard';
+import { inventory } from './inventory';
+import { operations } from './operations';
+import { problems } from './problems';
+import { shell } from './shell';
+import { tasks } from './tasks';
+import { vm } from './vm';
+
+import type { Dictionary } from '../en';
+
+export const fr: Dictionary = { common, dashboard, inventory, operations, problems, shell, tasks, vm };
+

@@ -1,0 +1,11 @@
+// The entries above the inventory tree, in their order.
+import type { Dictionary } from '../i18n/en';
+import type { IconName } from '../ui/icons';
+
+interface Entry {
+  path: string;
+  icon: IconName;
+  label: (t: Dictionary) => string;
+}
+
+export const entries: Entry[] = [{ path: '/', icon: 'home', label: (t) => t.shell.pages.dashboard }];
