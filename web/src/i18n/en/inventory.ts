@@ -34,6 +34,7 @@ export const inventory = {
   columns: { name: 'Name', power: 'State', padlock: 'Encryption', provider: 'Key provider', age: 'Key age', due: 'Due' },
   powers,
   padlocks,
+  diskPadlocks: padlocks,
   template: 'Template',
   due,
   empty: 'This host has no virtual machine yet. One that libvirt knows appears here by itself.',

@@ -31,6 +31,7 @@ export const inventory: Dictionary['inventory'] = {
   },
   powers: { off: 'Hors tension', running: 'Sous tension', paused: 'Interrompue', other: 'En transition', unknown: 'Inconnu' },
   padlocks: { none: 'Non chiffrée', encrypted: 'Chiffrée', locked: 'Verrouillée' },
+  diskPadlocks: { none: 'Non chiffré', encrypted: 'Chiffré', locked: 'Verrouillé' },
   template: 'Modèle',
   due: { shallow: 'Chiffrer à nouveau', deep: 'Chiffrer à nouveau (profond)' },
   empty: 'Cet hôte n’a pas encore de machine virtuelle. Celles que libvirt connaît apparaissent ici d’elles-mêmes.',
