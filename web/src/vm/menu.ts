@@ -51,6 +51,5 @@ function why({ code, detail }: Reason): string {
 }
 
 function help({ code, next }: Reason): string | undefined {
-  const known = language.t.problems[code].next;
-  return language.code === 'en' ? (next ?? known) : known;
+  return language.t.problems[code].next ?? (language.code === 'en' ? next : null) ?? undefined;
 }
