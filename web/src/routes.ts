@@ -6,6 +6,7 @@ import type { Dictionary } from './i18n/en';
 import ClusterSummaryPage from './inventory/ClusterSummaryPage.svelte';
 import ClusterVmsPage from './inventory/ClusterVmsPage.svelte';
 import HostPage from './inventory/HostPage.svelte';
+import PoliciesPage from './policies/PoliciesPage.svelte';
 import { match } from './routing/match';
 import VmPage from './vm/VmPage.svelte';
 
@@ -24,6 +25,7 @@ const routes: Route[] = [
   { pattern: '/cluster', page: ClusterSummaryPage, title: (t) => t.shell.pages.cluster },
   { pattern: '/cluster/vms', page: ClusterVmsPage, title: (t) => t.inventory.vms },
   { pattern: '/hosts/:name', page: HostPage, title: (t) => t.inventory.hosts },
+  { pattern: '/policies', page: PoliciesPage, title: (t) => t.policies.title },
   { pattern: '/vms/:id', page: VmPage, title: (t) => t.inventory.vms },
 ];
 

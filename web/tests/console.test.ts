@@ -89,7 +89,7 @@ describe('storage policies', () => {
       await dialog.getByText('Nothing would change.').waitFor();
       await dialog.getByLabel('Configure per disk').check();
       await dialog.getByLabel('Storage policy: vdb').selectOption('VM Encryption Policy');
-      await dialog.getByText('About 69 GB are read and written, which takes about 2 minutes.').waitFor();
+      await dialog.getByText('About 64 GiB are read and written, which takes about 2 minutes.').waitFor();
       expect(await dialog.getByLabel('Storage policy: VM home').inputValue()).toBe('VM Encryption Policy');
       await dialog.getByRole('button', { name: 'Encrypt' }).click();
       await dialog.waitFor({ state: 'detached' });
@@ -115,7 +115,7 @@ describe('recent tasks', () => {
       await tasks.getByText('No task has run yet.').waitFor();
       const [vm] = world.vms;
       if (vm) world.begin(vm, 'vm.encrypt');
-      await tasks.getByText('21 GB of 69 GB').waitFor();
+      await tasks.getByText('20 GiB of 64 GiB').waitFor();
       await tasks.getByRole('button', { name: 'Cancel Encrypt of web00001' }).click();
       await tasks.getByText('Cancelled').waitFor();
     }));

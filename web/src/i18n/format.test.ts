@@ -5,10 +5,11 @@ import { bytes, span } from './format';
 const plain = (text: string): string => text.replaceAll(/[\u00a0\u202f]/g, ' ');
 
 test('sizes come in the unit that fits', () => {
-  expect(plain(bytes(0, 'en'))).toBe('0 bytes');
-  expect(plain(bytes(1_500_000_000, 'en'))).toBe('1.5 GB');
-  expect(plain(bytes(1_500_000_000, 'fr'))).toBe('1,5 Go');
-  expect(plain(bytes(68_719_476_736, 'en'))).toBe('69 GB');
+  expect(plain(bytes(0, 'en'))).toBe('0 B');
+  expect(plain(bytes(1_023, 'en'))).toBe('1,023 B');
+  expect(plain(bytes(1_610_612_736, 'en'))).toBe('1.5 GiB');
+  expect(plain(bytes(1_610_612_736, 'fr'))).toBe('1,5 Gio');
+  expect(plain(bytes(2 ** 36, 'en'))).toBe('64 GiB');
 });
 
 test('durations come in their largest unit', () => {

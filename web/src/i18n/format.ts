@@ -1,6 +1,10 @@
 // Numbers, sizes, times and durations as the language writes them.
 
-const UNITS = ['byte', 'kilobyte', 'megabyte', 'gigabyte', 'terabyte', 'petabyte'] as const;
+/** Binary units, in which disks are made and the command line speaks. */
+const UNITS: Record<string, readonly string[]> = {
+  en: ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'],
+  fr: ['o', 'Kio', 'Mio', 'Gio', 'Tio', 'Pio'],
+};
 const SPANS = [
   ['year', 31_557_600],
   ['day', 86_400],
@@ -9,19 +13,30 @@ const SPANS = [
   ['second', 1],
 ] as const;
 
-/** `1.5 GB`, in powers of 1,000. */
+const formats = new Map<string, Intl.NumberFormat>();
+
+/** Making a format takes longer than drawing a row, and there are as many kinds as texts that have one. */
+function format(value: number, code: string, options: Intl.NumberFormatOptions): string {
+  const key = `${code} ${Object.values(options).join(' ')}`;
+  const known = formats.get(key) ?? new Intl.NumberFormat(code, options);
+  formats.set(key, known);
+  return known.format(value);
+}
+
+/** `1.5 GiB`, with one decimal where it says something. */
 export function bytes(count: number, code: string): string {
-  let [value, unit] = [count, 0];
-  while (value >= 1_000 && unit < UNITS.length - 1) [value, unit] = [value / 1_000, unit + 1];
-  const style = { style: 'unit', unit: UNITS[unit] ?? 'byte', unitDisplay: unit ? 'short' : 'long' } as const;
-  return new Intl.NumberFormat(code, { ...style, maximumFractionDigits: value < 10 && unit ? 1 : 0 }).format(value);
+  const units = UNITS[code] ?? [];
+  const step = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, count)) / 10));
+  const value = count / 2 ** (10 * step);
+  const digits = value < 10 ? 1 : 0;
+  // A space that does not break keeps the unit with its number.
+  return `${format(value, code, { maximumFractionDigits: digits })}\u00a0${units[step]}`;
 }
 
 /** `3 minutes`: a duration in its largest unit. */
 export function span(seconds: number, code: string): string {
   const [unit, length] = SPANS.find(([, length]) => seconds >= length) ?? ['second', 1];
-  const style = { style: 'unit', unit, unitDisplay: 'long' } as const;
-  return new Intl.NumberFormat(code, { ...style, maximumFractionDigits: 0 }).format(Math.floor(seconds / length));
+  return format(Math.floor(seconds / length), code, { style: 'unit', unit, unitDisplay: 'long', maximumFractionDigits: 0 });
 }
 
 /** How long ago something was, as a duration. */
@@ -34,9 +49,9 @@ export function moment(at: string, code: string): string {
 }
 
 export function number(value: number, code: string): string {
-  return new Intl.NumberFormat(code).format(value);
+  return format(value, code, {});
 }
 
 export function percent(share: number, code: string): string {
-  return new Intl.NumberFormat(code, { style: 'percent', maximumFractionDigits: 0 }).format(share);
+  return format(share, code, { style: 'percent', maximumFractionDigits: 0 });
 }

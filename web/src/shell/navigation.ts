@@ -8,4 +8,7 @@ interface Entry {
   label: (t: Dictionary) => string;
 }
 
-export const entries: Entry[] = [{ path: '/', icon: 'home', label: (t) => t.shell.pages.dashboard }];
+export const entries: Entry[] = [
+  { path: '/', icon: 'home', label: (t) => t.shell.pages.dashboard },
+  { path: '/policies', icon: 'policy', label: (t) => t.policies.title },
+];

@@ -3,11 +3,12 @@ import { common } from './common';
 import { dashboard } from './dashboard';
 import { inventory } from './inventory';
 import { operations } from './operations';
+import { policies } from './policies';
 import { problems } from './problems';
 import { shell } from './shell';
 import { tasks } from './tasks';
 import { vm } from './vm';
 
-export const en = { common, dashboard, inventory, operations, problems, shell, tasks, vm };
+export const en = { common, dashboard, inventory, operations, policies, problems, shell, tasks, vm };
 
 export type Dictionary = typeof en;

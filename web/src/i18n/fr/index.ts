@@ -3,6 +3,7 @@ import { common } from './common';
 import { dashboard } from './dashboard';
 import { inventory } from './inventory';
 import { operations } from './operations';
+import { policies } from './policies';
 import { problems } from './problems';
 import { shell } from './shell';
 import { tasks } from './tasks';
@@ -10,5 +11,5 @@ import { vm } from './vm';
 
 import type { Dictionary } from '../en';
 
-export const fr: Dictionary = { common, dashboard, inventory, operations, problems, shell, tasks, vm };
+export const fr: Dictionary = { common, dashboard, inventory, operations, policies, problems, shell, tasks, vm };
 
