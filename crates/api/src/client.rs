@@ -290,9 +290,10 @@ impl Client {
 
     /// `GET /events`
     pub async fn events(&self, query: &EventQuery) -> Answer<Vec<Event>> {
-        let fields = [("after", query.after), ("limit", query.limit), ("wait", query.wait)];
-        let fields: Vec<String> =
-            fields.iter().filter_map(|(name, value)| value.map(|value| format!("{name}={value}"))).collect();
+        let numbers = [("after", query.after), ("limit", query.limit), ("wait", query.wait)];
+        let numbers = numbers.iter().filter_map(|(name, value)| value.map(|value| format!("{name}={value}")));
+        let order = query.newest_first.map(|newest_first| format!("newest_first={newest_first}"));
+        let fields: Vec<String> = numbers.chain(order).collect();
         self.get(&format!("/events?{}", fields.join("&"))).await
     }
 

@@ -29,6 +29,20 @@ async fn events_are_paged_by_their_number_and_name_the_actor() {
 }
 
 #[tokio::test]
+async fn the_newest_come_first_when_asked_for_and_go_on_downwards() {
+    let rig = Rig::start().await;
+    for name in ["a", "b", "c", "d"] {
+        rig.create(name).await;
+    }
+    let numbers = async |after| {
+        let query = EventQuery { newest_first: Some(true), ..query(after, Some(3), None) };
+        rig.client.events(&query).await.expect("events").iter().map(|event| event.sequence).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(None).await, [4, 3, 2]);
+    assert_eq!(numbers(Some(2)).await, [1]);
+}
+
+#[tokio::test]
 async fn who_follows_hears_of_an_event_when_it_happens() {
     let rig = Rig::start().await;
     rig.create("first").await;
