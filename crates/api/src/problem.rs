@@ -3,7 +3,13 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        RefOr, Schema,
+        schema::{ObjectBuilder, Type},
+    },
+};
 
 use crate::TaskId;
 
@@ -86,7 +92,7 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $variant:ident = $text:literal, $status:literal, $title:literal;)+) => {
         /// The stable code of a problem.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum ProblemCode {
             $($(#[doc = $doc])+ #[serde(rename = $text)] $variant,)+
         }
@@ -221,8 +227,32 @@ codes! {
     Internal = "internal", 500, "Internal error";
 }
 
+/// By hand, because the derived one does not see the names that a macro gives.
+impl PartialSchema for ProblemCode {
+    fn schema() -> RefOr<Schema> {
+        let codes = Self::ALL.iter().map(|code| code.as_str());
+        let schema = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(codes));
+        schema.description(Some("The stable code of a problem.")).into()
+    }
+}
+
+impl ToSchema for ProblemCode {}
+
 impl fmt::Display for ProblemCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_has_the_codes_that_are_sent() {
+        let schema = serde_json::to_value(ProblemCode::schema()).expect("JSON");
+        let documented = schema["enum"].as_array().expect("an enumeration");
+        let sent: Vec<_> = ProblemCode::ALL.iter().map(|code| serde_json::to_value(code).expect("JSON")).collect();
+        assert_eq!(*documented, sent);
     }
 }
