@@ -55,3 +55,21 @@ pub enum ActionKind {
     /// Make the template a VM again.
     UnsetTemplate,
 }
+
+impl ActionKind {
+    /// Every operation, in the order in which they are shown.
+    pub const ALL: [Self; 12] = [
+        Self::Encrypt,
+        Self::Decrypt,
+        Self::Recrypt,
+        Self::DeepRecrypt,
+        Self::Start,
+        Self::Shutdown,
+        Self::Kill,
+        Self::Unlock,
+        Self::Verify,
+        Self::SetTemplate,
+        Self::UnsetTemplate,
+        Self::Unregister,
+    ];
+}

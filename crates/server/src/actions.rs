@@ -16,32 +16,16 @@ const LEAST_MEASURED: u64 = 64 << 20;
 
 /// Every operation on a VM, looked at.
 pub(crate) async fn list(core: &Arc<Core>, vm: &str) -> Result<Vec<VmAction>, Problem> {
-    use ActionKind::{
-        Decrypt, DeepRecrypt, Encrypt, Kill, Recrypt, SetTemplate, Shutdown, Start, Unlock, Unregister, UnsetTemplate,
-        Verify,
-    };
     let vm = vms::show(core, vm).await?;
     let looked = Looked::at(core, &vm).await?;
-    let kinds = [
-        Encrypt,
-        Decrypt,
-        Recrypt,
-        DeepRecrypt,
-        Start,
-        Shutdown,
-        Kill,
-        Unlock,
-        Verify,
-        SetTemplate,
-        UnsetTemplate,
-        Unregister,
-    ];
-    Ok(kinds.into_iter().map(|kind| looked.action(&vm, kind)).collect())
+    Ok(ActionKind::ALL.into_iter().map(|kind| looked.action(&vm, kind)).collect())
 }
 
 /// All that the answers depend on beside the VM itself.
 struct Looked {
     rewrite: Result<RewriteEstimate, Problem>,
+    /// Whether it lacks a key that would not be fetched.
+    locked: bool,
     /// Whether the default provider can encrypt.
     provider: Result<(), Problem>,
     rate: u64,
@@ -52,6 +36,7 @@ impl Looked {
         let catalog = core.catalog().await?;
         Ok(Self {
             rewrite: core.host.estimate_rewrite(vm.id).await,
+            locked: catalog.out_of_reach(vm).is_some(),
             provider: vms::wrapping_provider(core, &catalog, None).map(drop),
             rate: rate(&tasks::list(core).await?),
         })
@@ -69,18 +54,32 @@ impl Looked {
 
     fn obstacle(&self, vm: &Vm, operation: ActionKind) -> Option<Problem> {
         let own = match operation {
-            ActionKind::Encrypt => encrypted(vm),
-            ActionKind::Decrypt | ActionKind::DeepRecrypt => plain(vm).or_else(|| locked(vm)).or_else(|| not_off(vm)),
-            ActionKind::Recrypt => plain(vm).or_else(|| locked(vm)),
-            ActionKind::Start => locked(vm).or_else(|| template(vm)).or_else(|| not_off(vm)),
+            ActionKind::Encrypt => encrypted(vm).or_else(|| broken(vm)),
+            ActionKind::Decrypt | ActionKind::DeepRecrypt => self.unopenable(vm).or_else(|| not_off(vm)),
+            ActionKind::Recrypt => self.unopenable(vm),
+            ActionKind::Start => {
+                self.locked(vm).or_else(|| broken(vm)).or_else(|| template(vm)).or_else(|| not_off(vm))
+            }
             ActionKind::Shutdown | ActionKind::Kill => not_running(vm),
             ActionKind::Unlock => not_locked(vm),
             ActionKind::Verify => plain(vm),
-            ActionKind::SetTemplate => template(vm).or_else(|| not_off(vm)),
+            ActionKind::SetTemplate => template_already(vm).or_else(|| not_off(vm)),
             ActionKind::UnsetTemplate => no_template(vm),
             ActionKind::Unregister => plain(vm).or_else(|| not_off(vm)),
         };
         own.or_else(|| self.unfit(operation)).or_else(|| busy(vm))
+    }
+
+    /// Why its keys cannot be had, of what is done to an encrypted VM.
+    fn unopenable(&self, vm: &Vm) -> Option<Problem> {
+        plain(vm).or_else(|| self.locked(vm)).or_else(|| broken(vm))
+    }
+
+    fn locked(&self, vm: &Vm) -> Option<Problem> {
+        self.locked.then(|| {
+            let next = "Restore the key provider that it needs; it unlocks by itself then.";
+            refusal(vm, ProblemCode::VmLocked, "is locked: a key is missing").next(next)
+        })
     }
 
     /// What only the host and the providers tell.
@@ -127,11 +126,10 @@ fn plain(vm: &Vm) -> Option<Problem> {
     })
 }
 
-fn locked(vm: &Vm) -> Option<Problem> {
-    (vm.padlock == Padlock::Locked).then(|| {
-        let next = "Restore the key provider that it needs, or wait for its key server; it unlocks by itself then.";
-        refusal(vm, ProblemCode::VmLocked, "is locked: a key is missing").next(next)
-    })
+/// What is wrong with it is in the way of whatever changes it.
+fn broken(vm: &Vm) -> Option<Problem> {
+    let problem = vm.problem.as_ref()?;
+    Some(Problem::new(ProblemCode::NeedsRepair, format!("VM {}: {problem}", vm.name)))
 }
 
 fn not_locked(vm: &Vm) -> Option<Problem> {
@@ -154,6 +152,10 @@ fn is_on(vm: &Vm) -> bool {
 
 fn template(vm: &Vm) -> Option<Problem> {
     vm.template.then(|| templates::does_not_start(vm))
+}
+
+fn template_already(vm: &Vm) -> Option<Problem> {
+    vm.template.then(|| refusal(vm, ProblemCode::BadRequest, "is a template already"))
 }
 
 fn no_template(vm: &Vm) -> Option<Problem> {

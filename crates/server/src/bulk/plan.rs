@@ -74,9 +74,7 @@ fn obstacle(catalog: &Catalog, vm: &Vm) -> Option<String> {
     if let Some(problem) = &vm.problem {
         return Some(problem.clone());
     }
-    // What a key server keeps is fetched when it is needed.
-    let fetched = |provider| catalog.providers.get(&provider).is_some_and(|record| record.as_standard().is_ok());
-    let missing = vm.missing_keys.iter().find(|missing| !fetched(missing.provider))?;
+    let missing = catalog.out_of_reach(vm)?;
     Some(format!("it is locked: key {} of provider {} is missing", missing.key, missing.provider))
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cadenas_api::{KeyVersionState, Problem, ProblemCode, ProviderKind, ProviderName};
+use cadenas_api::{KeyVersionState, MissingKey, Problem, ProblemCode, ProviderKind, ProviderName, Vm};
 use cadenas_keys::{Fingerprint, Kdk, KeyId, ProviderId};
 use cadenas_store::Record;
 use jiff::Timestamp;
@@ -124,6 +124,12 @@ impl Catalog {
     /// The name of the provider with this ID.
     pub(crate) fn name_of(&self, id: ProviderId) -> Option<&ProviderName> {
         self.providers.get(&id).map(|record| &record.name)
+    }
+
+    /// A key that a VM lacks and that no key server gives: what one keeps is fetched when it is needed.
+    pub(crate) fn out_of_reach<'a>(&self, vm: &'a Vm) -> Option<&'a MissingKey> {
+        let fetched = |provider| self.providers.get(&provider).is_some_and(|record| record.as_standard().is_ok());
+        vm.missing_keys.iter().find(|missing| !fetched(missing.provider))
     }
 
     /// Refuses a name that another provider than `id` has.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cadenas_api::{Event, PowerState, Task, TaskState};
+use cadenas_api::{ActionKind, Event, PowerState, SetTemplate, Task, TaskState};
 use cadenas_server::{ConsoleFile, ConsoleOptions};
 use serde_json::Value;
 use tokio::{
@@ -229,6 +229,24 @@ async fn what_cannot_be_done_to_a_vm_is_told_with_the_reason() {
     rig.client.start_vm("web01").await.expect("off");
     assert_eq!(rig.client.vm("web01").await.expect("there").power, PowerState::Running);
     assert_eq!(reasons(&rig).await, ["encrypt vm-encrypted", "decrypt vm-not-off", "start vm-not-off"]);
+}
+
+#[tokio::test]
+async fn a_template_and_a_vm_without_its_home_are_told_as_such() {
+    let rig = Rig::start().await;
+    let vm = rig.host.add_vm("web01");
+    rig.active("nkp").await;
+    rig.encrypt(vm, None).await.expect("active");
+    rig.client.set_template("web01", SetTemplate { template: true }).await.expect("off");
+    let actions = rig.client.vm_actions("web01").await.expect("a VM");
+    let detail = |kind| {
+        let action = actions.iter().find(|action| action.operation == kind).expect("every operation");
+        action.reason.as_ref().map(|reason| reason.detail.clone()).unwrap_or_default()
+    };
+    assert_eq!(detail(ActionKind::SetTemplate), "VM web01 is a template already");
+    assert_eq!(detail(ActionKind::Start), "VM web01 is a template, which does not start");
+    rig.host.lose_home(vm);
+    assert_eq!(reasons(&rig).await[1..], ["decrypt needs-repair", "start needs-repair"]);
 }
 
 #[tokio::test]

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use cadenas_api::{
-    CreateProvider, KmsKeyState, KmsTrust, Padlock, Password, ProblemCode, Provider, ProviderKind, ProviderState,
-    RecryptAll, RecryptKind, RecryptVm, SetKmsIdentity, SetKmsServers, SetKmsUser, TaskState, TrustKms, Vm,
+    ActionKind, CreateProvider, KmsKeyState, KmsTrust, Padlock, Password, ProblemCode, Provider, ProviderKind,
+    ProviderState, RecryptAll, RecryptKind, RecryptVm, SetKmsIdentity, SetKmsServers, SetKmsUser, TaskState, TrustKms,
+    Vm,
 };
 use cadenas_kmip::{
     KeyState, KmipId, KmipOperation, ResultReason,
@@ -108,6 +109,9 @@ async fn without_its_key_server_a_restarted_host_has_locked_vms_which_unlock_by_
     rig.restart().await;
     let locked = rig.client.vm("web01").await.expect("there");
     assert_eq!(locked.padlock, Padlock::Locked);
+    let actions = rig.client.vm_actions("web01").await.expect("a VM");
+    let start = actions.iter().find(|action| action.operation == ActionKind::Start).expect("every operation");
+    assert!(start.allowed, "a start asks the key server: {start:?}");
     let refusal = refused(rig.client.start_vm("web01").await, ProblemCode::KmsUnreachable);
     assert!(refusal.detail.contains(&server.endpoint().to_string()) && refusal.detail.contains("web01"), "{refusal}");
     let provider = rig.client.provider("cluster").await.expect("there");
