@@ -8,6 +8,7 @@ use std::{
 
 use cadenas_api::{Problem, ProblemCode, RewriteEstimate};
 use cadenas_keys::VmId;
+use cadenas_vmhome::free_bytes;
 
 use crate::{
     domain::encryptable,
@@ -45,13 +46,12 @@ fn estimate(disks: &[PathBuf]) -> Result<RewriteEstimate, Problem> {
     Ok(RewriteEstimate { bytes, copy_fits: bytes.saturating_add(ROOM_BESIDE) <= room })
 }
 
-fn room_beside(path: &Path) -> Result<u64, Problem> {
-    let folder = path.parent().unwrap_or(path);
-    let stat = rustix::fs::statvfs(folder).map_err(|error| failed(folder, &error.into()))?;
-    Ok(stat.f_bavail * stat.f_frsize)
+fn room_beside(disk: &Path) -> Result<u64, Problem> {
+    let folder = disk.parent().unwrap_or(disk);
+    free_bytes(folder).map_err(|error| failed(folder, &error))
 }
 
-fn failed(path: &Path, error: &std::io::Error) -> Problem {
+fn failed(path: &Path, error: &dyn std::error::Error) -> Problem {
     Problem::new(ProblemCode::DatastoreFailed, format!("could not look at {}: {error}", path.display()))
         .next("check that the datastore is there")
 }

@@ -315,7 +315,7 @@ impl Folder {
 }
 
 /// Free space for data on the file system of a folder, in bytes.
-pub(crate) fn free_bytes(folder: &Path) -> Result<u64, FileError> {
+pub fn free_bytes(folder: &Path) -> Result<u64, FileError> {
     let stat = rustix::fs::statvfs(folder).map_err(FileError::on("asking for free space in", folder))?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }

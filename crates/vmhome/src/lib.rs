@@ -59,7 +59,7 @@ pub use disk::{DiskError, DiskProblem, DiskSource};
 pub use encrypt::{EncryptPlan, PlainDisk, PlainFormat, encrypt};
 
 pub use error::{Cause, PlainDiskProblem, Refusal, TransitionError};
-pub use files::{FileError, ReadError};
+pub use files::{FileError, ReadError, free_bytes};
 pub use flush::flush;
 pub use home::{UnlockError, VmHome};
 pub use journal::{Journal, JournalError, Record, Transition};

@@ -1,13 +1,16 @@
 //! What goes well.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    os::unix::fs::MetadataExt,
+    sync::{Arc, Mutex},
+};
 
 use cadenas_api::{DiskWork, Host, Padlock, PowerState, VmOperation};
 use cadenas_hypervisor::{Hypervisor, memory::Call};
 use cadenas_image::{Access, File, ImageError, inspect, open_source};
 use cadenas_keys::KeyId;
 
-use crate::scene::{Scene, open};
+use crate::scene::{Scene, file_disk, open};
 
 #[tokio::test]
 async fn encrypt_recrypt_deep_recrypt_and_decrypt_come_full_circle() {
@@ -37,6 +40,28 @@ async fn encrypt_recrypt_deep_recrypt_and_decrypt_come_full_circle() {
     assert!(scene.run(vm, VmOperation::Decrypt { work: DiskWork::default() }).await.expect("decrypted").changed);
     assert_eq!(scene.libvirt.definition(vm.uuid()).expect("defined again"), definition);
     assert_eq!(scene.host.vm(vm).await.expect("shown").padlock, Padlock::None);
+}
+
+#[tokio::test]
+async fn what_rewriting_its_disks_would_be_is_told_before_and_after_encryption() {
+    let scene = Scene::new().await;
+    let vm = scene.web01();
+    let occupied = |path: &std::path::Path| std::fs::metadata(path).expect("there").blocks() * 512;
+    let plain = scene.host.estimate_rewrite(vm).await.expect("off and whole");
+    assert_eq!((plain.bytes, plain.copy_fits), (occupied(&scene.path("web01.qcow2")), true));
+    scene.encrypt(vm).await.expect("encrypted");
+    let home = scene.host.vm(vm).await.expect("shown").home.expect("encrypted");
+    let sealed = scene.host.estimate_rewrite(vm).await.expect("readable");
+    assert_eq!(sealed.bytes, occupied(&home.join("vda.qcow2")));
+}
+
+#[tokio::test]
+async fn a_vm_that_cannot_be_encrypted_is_told_before_it_is_tried() {
+    let scene = Scene::new().await;
+    let disk = scene.disk("web01.qcow2", "qcow2");
+    let vm = scene.define("web01", &file_disk("vda", &disk, "vmdk"));
+    let foretold = scene.host.estimate_rewrite(vm).await.expect_err("a format that is not handled");
+    assert_eq!(foretold, scene.encrypt(vm).await.expect_err("the same"));
 }
 
 #[tokio::test]
