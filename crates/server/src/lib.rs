@@ -26,6 +26,7 @@ mod features;
 mod http;
 mod kms;
 mod policies;
+mod private_file;
 mod providers;
 mod repair;
 mod report;

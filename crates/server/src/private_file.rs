@@ -1,4 +1,4 @@
-//! Files of the root seal.
+//! Files that the server's user alone may read: those of the root seal, the web console's private key.
 
 use std::{
     fs::{self, File},
@@ -9,10 +9,10 @@ use std::{
 
 use rustix::fs::OFlags;
 
-pub(super) const OWNER_ONLY: u32 = 0o600;
+pub(crate) const OWNER_ONLY: u32 = 0o600;
 
 /// Opens a file for reading, unless it is a link; `None` if there is none.
-pub(super) fn open(path: &Path) -> io::Result<Option<File>> {
+pub(crate) fn open(path: &Path) -> io::Result<Option<File>> {
     let no_follow = i32::try_from(OFlags::NOFOLLOW.bits()).expect("open(2) takes an int");
     match fs::OpenOptions::new().read(true).custom_flags(no_follow).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -21,7 +21,7 @@ pub(super) fn open(path: &Path) -> io::Result<Option<File>> {
 }
 
 /// Writes a file that its owner alone may read. It appears whole and flushed, or not at all; one that is there is replaced.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = draft(path);
     write_new(&draft, bytes)?;
     fs::rename(&draft, path)?;

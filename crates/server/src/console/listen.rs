@@ -1,10 +1,8 @@
 //! Where the console listens: plain HTTP on loopback, TLS anywhere else.
 
 use std::{
-    fs,
-    io::{self, Write},
+    io,
     net::{IpAddr, SocketAddr, TcpListener as StdListener},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -24,6 +22,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::{CertificateFiles, ConsoleOptions};
+use crate::private_file;
 
 /// How long a client has for its handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -156,14 +155,8 @@ fn pem(label: &str, der: &[u8]) -> String {
     pem_rfc7468::encode_string(label, LineEnding::LF, der).expect("a label of our own and a small file")
 }
 
-/// For the server's user alone, whether the file is there already or not.
 fn write(path: &Path, text: &str) -> Result<(), ConsoleError> {
-    let mut options = fs::OpenOptions::new();
-    let written = options.write(true).create(true).truncate(true).mode(0o600).open(path).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    written.map_err(|source| ConsoleError::Write { path: path.to_owned(), source })
+    private_file::replace(path, text.as_bytes()).map_err(|source| ConsoleError::Write { path: path.to_owned(), source })
 }
 
 /// Accepts connections whose handshake is done; one that takes its time holds up nobody.
@@ -211,7 +204,7 @@ impl Listener for TlsListener {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
 

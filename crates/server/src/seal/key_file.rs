@@ -9,10 +9,8 @@ use std::{
 
 use cadenas_secret::{SecretBytes, aead};
 
-use super::{
-    file::{self, OWNER_ONLY},
-    root_key::{Origin, RootKeySeal},
-};
+use super::root_key::{Origin, RootKeySeal};
+use crate::private_file::{self, OWNER_ONLY};
 
 /// Why a root key file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +53,7 @@ impl RootKeySeal {
     pub fn open_key_file(path: &Path) -> Result<Self, KeyFileError> {
         let failed = |source| io_error("read", path, source);
         let missing = || KeyFileError::Missing { path: path.to_owned() };
-        let mut file = file::open(path).map_err(failed)?.ok_or_else(missing)?;
+        let mut file = private_file::open(path).map_err(failed)?.ok_or_else(missing)?;
         check(&file.metadata().map_err(failed)?, path)?;
         let key = SecretBytes::try_new_with(aead::KEY_BYTES, |bytes| file.read_exact(bytes)).map_err(failed)?;
         Ok(Self::new(key, Origin::KeyFile(path.to_owned())))
@@ -64,7 +62,7 @@ impl RootKeySeal {
     /// Makes a new key and its file. The file appears whole and flushed, or not at all; one that is there is replaced.
     pub fn create_key_file(path: &Path) -> Result<Self, KeyFileError> {
         let key = SecretBytes::random(aead::KEY_BYTES);
-        file::replace(path, key.expose()).map_err(|source| io_error("make", path, source))?;
+        private_file::replace(path, key.expose()).map_err(|source| io_error("make", path, source))?;
         Ok(Self::new(key, Origin::KeyFile(path.to_owned())))
     }
 }

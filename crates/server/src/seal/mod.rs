@@ -4,7 +4,6 @@
 //! the two a store was made with is written in the store, with a proof: a known text, sealed. So a wrong root key is
 //! found out before any key is needed.
 
-mod file;
 mod key_file;
 mod root;
 mod root_key;

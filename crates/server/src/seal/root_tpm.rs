@@ -12,10 +12,10 @@ use cadenas_secret::{SecretBytes, aead};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{
-    file,
     root_key::{Origin, RootKeySeal},
     tpm::{SealedObject, Tpm, TpmAddress, TpmError},
 };
+use crate::private_file;
 
 const VERSION: u32 = 1;
 /// Far more than any TPM's objects need.
@@ -128,7 +128,7 @@ pub(super) fn create(path: &Path, address: &TpmAddress) -> Result<RootKeySeal, R
     };
     let bytes = serde_json::to_vec_pretty(&file).expect("bytes and a number are JSON");
     drop(tpm);
-    file::replace(path, &bytes).map_err(|source| io_error("write", path, source))?;
+    private_file::replace(path, &bytes).map_err(|source| io_error("write", path, source))?;
     // What cannot be opened again must not seal a first secret.
     open(path, address)
 }
@@ -139,7 +139,8 @@ fn sealed_with(key: SecretBytes, path: &Path, address: &TpmAddress) -> RootKeySe
 
 fn read(path: &Path) -> Result<RootTpmFile, RootTpmError> {
     let failed = |source| io_error("read", path, source);
-    let file = file::open(path).map_err(failed)?.ok_or_else(|| RootTpmError::Missing { path: path.to_owned() })?;
+    let file =
+        private_file::open(path).map_err(failed)?.ok_or_else(|| RootTpmError::Missing { path: path.to_owned() })?;
     let damaged = || RootTpmError::Damaged { path: path.to_owned() };
     if !file.metadata().map_err(failed)?.is_file() {
         return Err(damaged());
