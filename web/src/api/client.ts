@@ -1,6 +1,6 @@
 import createClient from 'openapi-fetch';
 
-import type { paths } from './schema';
+import type { paths } from '../../generated/api';
 import type { Problem } from './types';
 
 /** A request that the server refused, or that did not reach it. */

@@ -1,5 +1,5 @@
 // The API's own types, by the names that the server gives them.
-import type { components } from './schema';
+import type { components } from '../../generated/api';
 
 type Schemas = components['schemas'];
 
