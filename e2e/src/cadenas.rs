@@ -206,7 +206,8 @@ impl Cadenas {
     fn spawn(&self) -> Child {
         let log = File::options().create(true).append(true).open(self.log_path()).expect("a file in our own folder");
         Command::new(Self::program())
-            .args(["serve", "--libvirt", &self.libvirt_uri])
+            // Port 0: any that is free.
+            .args(["serve", "--libvirt", &self.libvirt_uri, "--console", "127.0.0.1:0"])
             .arg("--data")
             .arg(&self.data)
             .arg("--socket")

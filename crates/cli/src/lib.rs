@@ -4,6 +4,7 @@
 //! is this library; `cadenasd` is the server, which `cadenas serve` becomes.
 
 pub mod args;
+mod browser;
 mod commands;
 mod error;
 mod files;

@@ -1,5 +1,6 @@
 //! The command line as types: noun, then verb.
 
+pub mod console;
 pub mod copy;
 pub mod disk;
 pub mod event;
@@ -28,6 +29,7 @@ EXAMPLES:
   cadenas provider backup nkp --out nkp.p12        ... and back it up, which makes it usable
   cadenas vm encrypt web01                         Encrypt a VM that is off
   cadenas vm ls                                    See the padlocks
+  cadenas console                                  The same in a browser
 
 Exit status: 0 done, 1 failed, 2 the command line is wrong.";
 
@@ -110,6 +112,9 @@ pub enum Command {
     /// Get a VM's passphrases and definition out of its home and a backup file or key, without a server
     #[command(after_help = program::RECOVER_EXAMPLES)]
     Recover(program::Recover),
+    /// Get a link into the web console, and open it where there is a browser
+    #[command(after_help = console::EXAMPLES)]
+    Console(console::Console),
     /// Check this host's prerequisites and say how to mend each
     #[command(after_help = program::DOCTOR_EXAMPLES)]
     Doctor,

@@ -5,7 +5,7 @@ use std::{num::NonZeroU32, path::PathBuf};
 use clap::{Args, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
-use super::secret::PasswordArgs;
+use super::{console::ServeConsole, secret::PasswordArgs};
 
 pub(crate) const RECOVER_EXAMPLES: &str = "\
 EXAMPLES:
@@ -27,6 +27,7 @@ EXAMPLES:
   cadenas serve
   cadenas serve --data /tmp/try --libvirt qemu:///session
   cadenas serve --seal tpm
+  cadenas serve --console 192.0.2.7:7780 --console-certificate host.crt --console-key host.key
 
 Everything is made on first use; no configuration file is needed. SIGTERM and SIGINT stop it; interrupted tasks are
 finished or undone at the next start.";
@@ -90,6 +91,9 @@ pub struct Serve {
     /// How to write the log, which goes to standard error
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
+    /// The web console.
+    #[command(flatten)]
+    pub console: ServeConsole,
 }
 
 /// Where the server keeps its state unless told otherwise.

@@ -2,6 +2,7 @@
 
 pub(crate) mod backup;
 pub(crate) mod bulk;
+pub(crate) mod console;
 pub(crate) mod copy;
 pub(crate) mod disk;
 pub(crate) mod doctor;
@@ -51,6 +52,7 @@ pub(crate) fn run(cli: Cli) -> Result {
         Command::Task(command) => asking(task::run(&session, command)),
         Command::Event(command) => asking(event::run(&session, command)),
         Command::Feature(command) => asking(feature::run(&session, command)),
+        Command::Console(args) => asking(console::run(&session, &args)),
         Command::Doctor => asking(doctor::run(&session)),
         Command::Disk(command) => disk::run(&Printer::new(&global), command),
         Command::Recover(args) => recover::run(&Printer::new(&global), &args),

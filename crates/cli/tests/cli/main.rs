@@ -1,6 +1,7 @@
 //! The program `cadenas` as a user meets it: run as a process, with a server that answers what the test says.
 
 mod backup;
+mod console;
 mod copies;
 mod disk;
 mod disk_in_place;
@@ -17,6 +18,7 @@ mod recrypt_all;
 mod rotation;
 mod serve;
 mod server;
+mod serving;
 mod tables;
 mod tasks;
 mod terminal;

@@ -1,19 +1,14 @@
 //! The real server, with libvirt's test driver as its hypervisor: `cadenas serve` and the life of a key provider.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Child, Stdio},
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::{
     passwords::private,
     program::{Ended, cadenas, other, run_in},
+    serving::Serving,
 };
 
 #[test]
@@ -45,7 +40,17 @@ fn a_second_server_on_the_same_data_is_refused() {
     let server = Serving::start();
     let second = cadenas()
         .current_dir(server.folder.path())
-        .args(["serve", "--data", "data", "--libvirt", "test:///default", "--socket", "other.sock"])
+        .args([
+            "serve",
+            "--data",
+            "data",
+            "--libvirt",
+            "test:///default",
+            "--socket",
+            "other.sock",
+            "--console",
+            "none",
+        ])
         .output()
         .expect("the program starts");
     let told = Ended::from(second).refused(1);
@@ -229,74 +234,4 @@ fn the_doctor_says_so_when_no_server_answers_and_checks_the_host() {
     let fails = checks.iter().any(|check| check["verdict"] == "failure");
     assert!(checks.iter().any(|check| check["name"] == "aes"));
     assert_eq!(ended.status, Some(i32::from(fails)));
-}
-
-/// A server with data of its own and a password in the file `pw`.
-struct Serving {
-    folder: TempDir,
-    child: Child,
-}
-
-impl Serving {
-    fn start() -> Self {
-        Self::start_with(&[])
-    }
-
-    fn start_with(args: &[&str]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        private(&folder.path().join("pw"), b"secret\n");
-        let log = fs::File::create(folder.path().join("log")).expect("a file");
-        let child = cadenas()
-            .current_dir(folder.path())
-            .args(["serve", "--data", "data", "--libvirt", "test:///default"])
-            .args(args)
-            .env_remove("RUST_LOG")
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("the program starts");
-        let mut server = Self { folder, child };
-        server.await_start();
-        server
-    }
-
-    fn await_start(&mut self) {
-        let begin = Instant::now();
-        while std::os::unix::net::UnixStream::connect(self.data().join("cadenas.sock")).is_err() {
-            let ended = self.child.try_wait().expect("our own child");
-            assert!(ended.is_none() && begin.elapsed() < Duration::from_secs(30), "it does not start: {}", self.log());
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    fn data(&self) -> std::path::PathBuf {
-        self.folder.path().join("data")
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log")).expect("there")
-    }
-
-    fn run(&self, args: &[&str]) -> Ended {
-        let socket = self.data().join("cadenas.sock");
-        let mut command = cadenas();
-        command.current_dir(self.folder.path()).env("CADENAS_SOCKET", socket).args(args);
-        command.output().expect("the program starts").into()
-    }
-
-    fn provider(&self, name: &str) -> Value {
-        serde_json::from_str(&self.run(&["provider", "show", name, "-o", "json"]).ok()).expect("JSON")
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).expect("our own child");
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

@@ -99,7 +99,7 @@ impl Console {
 
 fn no_console() -> Problem {
     Problem::new(ProblemCode::NoConsole, "this server has no web console")
-        .next("Use the command line: `cadenas --help`.")
+        .next("Start the server with `--console 127.0.0.1:7780`, or use the command line: `cadenas --help`.")
 }
 
 fn link_spent() -> Problem {

@@ -107,7 +107,7 @@ async fn system(rig: &Rig) {
     assert!(!client.events(&EventQuery::default()).await.expect("events").is_empty());
     assert_eq!(client.summary().await.expect("summary").host, "memory");
     let refused = client.open_console_link().await.expect_err("no console").to_string();
-    assert!(refused.contains("no web console") && refused.contains("cadenas --help"), "{refused}");
+    assert!(refused.contains("no web console") && refused.contains("--console 127.0.0.1:7780"), "{refused}");
     let names: Vec<_> = client.doctor().await.expect("doctor").into_iter().map(|check| check.name).collect();
     assert_eq!(names, ["libvirt", "data-folder", "root-seal"]);
     assert_eq!(client.openapi().await.expect("document")["info"]["title"], "Cadenas");

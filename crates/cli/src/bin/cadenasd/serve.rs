@@ -9,11 +9,12 @@ use std::{
 
 use cadenas_cli::args::{
     DEFAULT_SOCKET, Global,
+    console::ServeConsole,
     program::{DEFAULT_DATA, SealKind, Serve},
 };
 use cadenas_host::{LocalHost, OpenHostError};
 use cadenas_hypervisor::{HypervisorError, Libvirt};
-use cadenas_server::{BadTpmAddress, Options, SealChoice, Server, StartError};
+use cadenas_server::{BadTpmAddress, CertificateFiles, ConsoleOptions, Options, SealChoice, Server, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::log;
@@ -60,12 +61,23 @@ pub(crate) fn serve(global: &Global, args: Serve) -> Result<(), ServeError> {
     let kms_check = Duration::from_secs(args.kms_check.get().into());
     let data = std::path::absolute(&args.data).map_err(|source| ServeError::Path { path: args.data, source })?;
     let socket = global.socket.clone().unwrap_or_else(|| default_socket(&data));
+    let console = console_options(args.console);
     let hypervisor = Arc::new(Libvirt::new(&args.libvirt)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
     runtime.block_on(async {
         let shutdown = Shutdown::listen().map_err(ServeError::Runtime)?;
         let host = Arc::new(LocalHost::open(&data, hypervisor)?);
-        Ok(Server::run(Options { data, socket, seal, host, kms_check, console: None }, shutdown.asked()).await?)
+        Ok(Server::run(Options { data, socket, seal, host, kms_check, console }, shutdown.asked()).await?)
+    })
+}
+
+/// The certificate and its key come together, or not at all.
+fn console_options(args: ServeConsole) -> Option<ConsoleOptions> {
+    let certificate = args.console_certificate.zip(args.console_key);
+    Some(ConsoleOptions {
+        address: args.console.0?,
+        certificate: certificate.map(|(certificate, key)| CertificateFiles { certificate, key }),
+        files: cadenas_console::FILES.to_vec(),
     })
 }
 
