@@ -1,6 +1,9 @@
 # `make demo` and `make test` need nothing but git, Rust and apt: `setup` installs the Debian packages that are missing.
 # The machine's own libvirt is never touched: demo and tests start a private one.
 
+# Where `setup` puts Node.js if the machine's own is too old.
+export PATH := $(CURDIR)/target/testbed/node/bin:$(PATH)
+
 FEATURES := --features cadenas-cli/crash-points
 
 .PHONY: help setup guest demo test lint bench openapi
@@ -21,11 +24,15 @@ demo: guest    ## Encrypt a real VM, start it, change its key while it runs
 test:          ## Every test, the real ones included
 	@e2e/setup.sh cargo-nextest
 	cargo nextest run --workspace --locked --no-fail-fast $(FEATURES)
+	npm --prefix web test
+	npm --prefix web run build
+	npm --prefix web run test:browser
 
-lint:          ## Format, clippy, licences and advisories
+lint:          ## Format, clippy, the console's types, licences and advisories
 	@e2e/setup.sh cargo-deny
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked $(FEATURES) -- -D warnings
+	npm --prefix web run check
 	cargo deny --offline check licenses bans sources
 	@if timeout 60 cargo deny fetch db 2> /dev/null; then cargo deny check advisories; \
 	else echo "lint: the database of advisories cannot be reached; it was not checked"; fi

