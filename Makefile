@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/target/testbed/node/bin:$(PATH)
 
 FEATURES := --features cadenas-cli/crash-points
 
-.PHONY: help setup guest demo test lint bench openapi
+.PHONY: help setup guest demo playground test lint bench openapi
 
 help:          ## What there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/'
@@ -20,6 +20,10 @@ guest:         ## The same without the tools that only linters and tests use
 demo: guest    ## Encrypt a real VM, start it, change its key while it runs
 	cargo build --release --locked -p cadenas-cli -p cadenas-e2e
 	CADENAS_BIN=$(CURDIR)/target/release/cadenas target/release/demo
+
+playground: guest  ## Two sites with VMs and a key server, to click through the web console
+	cargo build --locked -p cadenas-cli -p cadenas-e2e
+	CADENAS_BIN=$(CURDIR)/target/debug/cadenas target/debug/playground
 
 test:          ## Every test, the real ones included
 	@e2e/setup.sh cargo-nextest
