@@ -67,6 +67,11 @@ impl Access {
         Some(session.signed.clone())
     }
 
+    /// Whether a session lasts; asking does not keep it alive.
+    pub(super) fn lasts(&self, session: &str, now: Timestamp) -> bool {
+        self.sessions.get(&TokenDigest::of(session)).is_some_and(|session| session.lasts(now))
+    }
+
     pub(super) fn end(&mut self, session: &str) {
         self.sessions.remove(&TokenDigest::of(session));
     }
@@ -129,6 +134,8 @@ mod tests {
         for minutes in (100..720).step_by(100) {
             assert!(access.find(&used, at(minutes)).is_some(), "{minutes}");
         }
+        assert!(access.lasts(&idle, at(119)) && access.lasts(&idle, at(119)), "asking keeps nothing alive");
+        assert!(!access.lasts(&idle, at(120)));
         assert!(access.find(&idle, at(120)).is_none());
         assert!(access.find(&used, at(720)).is_none());
     }

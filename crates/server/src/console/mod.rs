@@ -11,10 +11,12 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
 };
 
 use cadenas_api::{Actor, ConsoleLink, Problem, ProblemCode, SecretUrl};
 use jiff::Timestamp;
+use tokio::{sync::watch, time::timeout};
 
 pub(crate) use access::Signed;
 pub use listen::ConsoleError;
@@ -22,6 +24,9 @@ pub(crate) use listen::{ConsoleListener, listen};
 pub(crate) use token::Token;
 
 use access::Access;
+
+/// How often it is looked whether a session has become too old.
+const LOOK: Duration = Duration::from_secs(30);
 
 /// How and where the web console is served.
 #[derive(Debug, Clone)]
@@ -60,6 +65,8 @@ pub(crate) struct Console {
     /// The address that people open, once it listens.
     base: OnceLock<String>,
     access: Mutex<Access>,
+    /// Told whenever somebody signs out.
+    signed_out: watch::Sender<()>,
 }
 
 impl Console {
@@ -89,6 +96,16 @@ impl Console {
     /// Ends a session, if it is one.
     pub(crate) fn end(&self, session: &str) {
         self.access().end(session);
+        self.signed_out.send_replace(());
+    }
+
+    /// Waits until a session is over: signed out, too old, or not used for too long.
+    pub(crate) async fn until_over(&self, session: &str) {
+        let mut signed_out = self.signed_out.subscribe();
+        while self.access().lasts(session, Timestamp::now()) {
+            // Its age alone wakes nobody.
+            let _ = timeout(LOOK, signed_out.changed()).await;
+        }
     }
 
     /// The maps are whole between any two statements, so a panic elsewhere does no harm.

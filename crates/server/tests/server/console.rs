@@ -80,6 +80,11 @@ impl Browser {
         self.send(&format!("GET {path} HTTP/1.1\r\nhost: {}\r\nsec-fetch-site: same-origin", self.address), "").await
     }
 
+    async fn sign_out(&self) -> Answer {
+        let host = &self.address;
+        self.send(&format!("DELETE /api/v1/session HTTP/1.1\r\nhost: {host}\r\nsec-fetch-site: same-origin"), "").await
+    }
+
     async fn post(&self, path: &str, body: &str) -> Answer {
         self.send(&format!("POST {path} HTTP/1.1\r\nhost: {}\r\nsec-fetch-site: same-origin", self.address), body).await
     }
@@ -115,8 +120,7 @@ async fn who_is_signed_in_uses_the_api_as_himself_until_he_signs_out() {
     assert_eq!(made.status, 201, "{made:?}");
     let events = browser.get("/api/v1/events").await.json();
     assert_eq!(events[0]["by"]["user"], session["user"]);
-    let out = format!("DELETE /api/v1/session HTTP/1.1\r\nhost: {}\r\nsec-fetch-site: same-origin", browser.address);
-    assert_eq!(browser.send(&out, "").await.status, 204);
+    assert_eq!(browser.sign_out().await.status, 204);
     assert_eq!(browser.get("/api/v1/vms").await.code(), "not-signed-in");
 }
 
@@ -206,6 +210,15 @@ async fn changes_come_as_they_happen_and_go_on_where_they_were() {
         .expect("free");
     let mut later = Stream::open(&browser, &format!("\r\nlast-event-id: {}", event.sequence)).await;
     assert_eq!(later.event().await.kind, "provider.renamed");
+}
+
+#[tokio::test]
+async fn who_signs_out_is_told_nothing_more() {
+    let browser = Browser::signed_in().await;
+    let (mut his, mut told) = (Stream::open(&browser, "").await.0, String::new());
+    browser.sign_out().await;
+    let end = tokio::time::timeout(Duration::from_secs(5), his.read_to_string(&mut told)).await;
+    end.expect("the stream ends").expect("text");
 }
 
 #[tokio::test]
