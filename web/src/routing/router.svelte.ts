@@ -2,16 +2,27 @@
 
 class Router {
   path = $state(location.pathname);
+  /** What stands after the path: `?from=…`. */
+  search = $state(location.search);
 
   constructor() {
-    addEventListener('popstate', () => (this.path = location.pathname));
+    addEventListener('popstate', () => this.#take(location));
   }
 
   go(address: string): void {
-    const path = new URL(address, location.origin).pathname;
-    if (path === this.path) return;
-    history.pushState(null, '', path);
-    this.path = path;
+    const wanted = new URL(address, location.origin);
+    if (wanted.pathname === this.path && wanted.search === this.search) return;
+    history.pushState(null, '', wanted.pathname + wanted.search);
+    this.#take(wanted);
+  }
+
+  /** A value of what stands after the path. */
+  asked(name: string): string | undefined {
+    return new URLSearchParams(this.search).get(name) ?? undefined;
+  }
+
+  #take({ pathname, search }: URL | Location): void {
+    [this.path, this.search] = [pathname, search];
   }
 }
 
@@ -23,5 +34,5 @@ export function follow(event: MouseEvent): void {
   const asksForMore = event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || event.button !== 0;
   if (!link || event.defaultPrevented || asksForMore || link.origin !== location.origin || link.download || link.target) return;
   event.preventDefault();
-  router.go(link.pathname);
+  router.go(link.pathname + link.search);
 }

@@ -7,7 +7,8 @@ import { extname, join } from 'node:path';
 import type { Vm } from '../../src/api/types';
 import { checks, policies, type World } from './world';
 
-const DIST = new URL('../../dist/', import.meta.url).pathname;
+/** Where the build put the console. */
+const DIST = process.env['CADENAS_CONSOLE_OUT'] ?? new URL('../../dist/', import.meta.url).pathname;
 const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; " +
   "form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
