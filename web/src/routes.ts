@@ -2,6 +2,7 @@
 import type { Component } from 'svelte';
 
 import DashboardPage from './dashboard/DashboardPage.svelte';
+import EventsPage from './events/EventsPage.svelte';
 import type { Dictionary } from './i18n/en';
 import ClusterSummaryPage from './inventory/ClusterSummaryPage.svelte';
 import ClusterVmsPage from './inventory/ClusterVmsPage.svelte';
@@ -24,6 +25,7 @@ const routes: Route[] = [
   { pattern: '/', page: DashboardPage, title: (t) => t.dashboard.title },
   { pattern: '/cluster', page: ClusterSummaryPage, title: (t) => t.shell.pages.cluster },
   { pattern: '/cluster/vms', page: ClusterVmsPage, title: (t) => t.inventory.vms },
+  { pattern: '/events', page: EventsPage, title: (t) => t.events.title },
   { pattern: '/hosts/:name', page: HostPage, title: (t) => t.inventory.hosts },
   { pattern: '/policies', page: PoliciesPage, title: (t) => t.policies.title },
   { pattern: '/vms/:id', page: VmPage, title: (t) => t.inventory.vms },

@@ -44,8 +44,23 @@ export function age(since: string, code: string): string {
   return span(Math.max(0, (Date.now() - Date.parse(since)) / 1_000), code);
 }
 
+const dates = new Map<string, Intl.DateTimeFormat>();
+
+function date(at: string, code: string, dateStyle: 'medium' | 'full', timeStyle: 'medium' | 'long'): string {
+  const key = `${code} ${dateStyle}`;
+  const known = dates.get(key) ?? new Intl.DateTimeFormat(code, { dateStyle, timeStyle });
+  dates.set(key, known);
+  return known.format(new Date(at));
+}
+
+/** In the user's time zone. */
 export function moment(at: string, code: string): string {
-  return new Intl.DateTimeFormat(code, { dateStyle: 'medium', timeStyle: 'medium' }).format(new Date(at));
+  return date(at, code, 'medium', 'medium');
+}
+
+/** With the day of the week and the time zone. */
+export function fullMoment(at: string, code: string): string {
+  return date(at, code, 'full', 'long');
 }
 
 export function number(value: number, code: string): string {

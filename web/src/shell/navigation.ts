@@ -11,4 +11,5 @@ interface Entry {
 export const entries: Entry[] = [
   { path: '/', icon: 'home', label: (t) => t.shell.pages.dashboard },
   { path: '/policies', icon: 'policy', label: (t) => t.policies.title },
+  { path: '/events', icon: 'event', label: (t) => t.events.title },
 ];

@@ -3,7 +3,9 @@ import { angleIcon } from '@cds/core/icon/shapes/angle.js';
 import { barsIcon } from '@cds/core/icon/shapes/bars.js';
 import { checkCircleIcon } from '@cds/core/icon/shapes/check-circle.js';
 import { clusterIcon } from '@cds/core/icon/shapes/cluster.js';
+import { cogIcon } from '@cds/core/icon/shapes/cog.js';
 import { errorStandardIcon } from '@cds/core/icon/shapes/error-standard.js';
+import { eventIcon } from '@cds/core/icon/shapes/event.js';
 import { exclamationTriangleIcon } from '@cds/core/icon/shapes/exclamation-triangle.js';
 import { hardDiskIcon } from '@cds/core/icon/shapes/hard-disk.js';
 import { homeIcon } from '@cds/core/icon/shapes/home.js';
@@ -20,6 +22,7 @@ import { shieldCheckIcon } from '@cds/core/icon/shapes/shield-check.js';
 import { sunIcon } from '@cds/core/icon/shapes/sun.js';
 import { tasksIcon } from '@cds/core/icon/shapes/tasks.js';
 import { timesIcon } from '@cds/core/icon/shapes/times.js';
+import { twoWayArrowsIcon } from '@cds/core/icon/shapes/two-way-arrows.js';
 import { vmIcon } from '@cds/core/icon/shapes/vm.js';
 
 const shapes = {
@@ -30,16 +33,19 @@ const shapes = {
   error: errorStandardIcon,
   warning: exclamationTriangleIcon,
   disk: hardDiskIcon,
+  event: eventIcon,
   home: homeIcon,
   host: hostIcon,
   info: infoCircleIcon,
   lock: lockIcon,
+  migrate: twoWayArrowsIcon,
   logout: logoutIcon,
   moon: moonIcon,
   pause: pauseIcon,
   play: playIcon,
   power: powerIcon,
   search: searchIcon,
+  settings: cogIcon,
   policy: shieldCheckIcon,
   sun: sunIcon,
   tasks: tasksIcon,

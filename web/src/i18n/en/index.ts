@@ -1,6 +1,7 @@
 // Every text in English. The type of this object is what the other languages must have too.
 import { common } from './common';
 import { dashboard } from './dashboard';
+import { events } from './events';
 import { inventory } from './inventory';
 import { operations } from './operations';
 import { policies } from './policies';
@@ -9,6 +10,6 @@ import { shell } from './shell';
 import { tasks } from './tasks';
 import { vm } from './vm';
 
-export const en = { common, dashboard, inventory, operations, policies, problems, shell, tasks, vm };
+export const en = { common, dashboard, events, inventory, operations, policies, problems, shell, tasks, vm };
 
 export type Dictionary = typeof en;

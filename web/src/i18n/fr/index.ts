@@ -1,6 +1,7 @@
 // Every text in French, in the words of vSphere’s French client.
 import { common } from './common';
 import { dashboard } from './dashboard';
+import { events } from './events';
 import { inventory } from './inventory';
 import { operations } from './operations';
 import { policies } from './policies';
@@ -11,5 +12,5 @@ import { vm } from './vm';
 
 import type { Dictionary } from '../en';
 
-export const fr: Dictionary = { common, dashboard, inventory, operations, policies, problems, shell, tasks, vm };
+export const fr: Dictionary = { common, dashboard, events, inventory, operations, policies, problems, shell, tasks, vm };
 
