@@ -8,6 +8,7 @@ import ClusterSummaryPage from './inventory/ClusterSummaryPage.svelte';
 import ClusterVmsPage from './inventory/ClusterVmsPage.svelte';
 import HostPage from './inventory/HostPage.svelte';
 import PoliciesPage from './policies/PoliciesPage.svelte';
+import ProvidersPage from './providers/ProvidersPage.svelte';
 import { match } from './routing/match';
 import VmPage from './vm/VmPage.svelte';
 
@@ -26,6 +27,8 @@ const routes: Route[] = [
   { pattern: '/cluster', page: ClusterSummaryPage, title: (t) => t.shell.pages.cluster },
   { pattern: '/cluster/vms', page: ClusterVmsPage, title: (t) => t.inventory.vms },
   { pattern: '/events', page: EventsPage, title: (t) => t.events.title },
+  { pattern: '/cluster/key-providers', page: ProvidersPage, title: (t) => t.providers.title },
+  { pattern: '/cluster/key-providers/:id', page: ProvidersPage, title: (t) => t.providers.title },
   { pattern: '/hosts/:name', page: HostPage, title: (t) => t.inventory.hosts },
   { pattern: '/policies', page: PoliciesPage, title: (t) => t.policies.title },
   { pattern: '/vms/:id', page: VmPage, title: (t) => t.inventory.vms },

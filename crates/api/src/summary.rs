@@ -9,6 +9,8 @@ use utoipa::ToSchema;
 pub struct Summary {
     /// The host's name.
     pub host: String,
+    /// Whether a TPM seals the keys of every host, as providers made for TPM-protected hosts demand.
+    pub tpm_protected: bool,
     /// The VMs, counted.
     pub vms: VmCounts,
     /// What needs attention, the worst first.

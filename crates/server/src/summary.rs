@@ -13,7 +13,12 @@ use crate::{core::Core, features, providers, vms};
 pub(crate) async fn summary(core: &Arc<Core>) -> Result<Summary, Problem> {
     let (vms, providers) = (vms::list(core).await?, providers::list(core).await?);
     let features = features::list(core).await?;
-    Ok(Summary { host: core.host.name(), vms: count(&vms), attention: attention(&vms, &providers, &features) })
+    Ok(Summary {
+        host: core.host.name(),
+        tpm_protected: core.seal.hardware_bound(),
+        vms: count(&vms),
+        attention: attention(&vms, &providers, &features),
+    })
 }
 
 fn count(vms: &[Vm]) -> VmCounts {

@@ -1,18 +1,25 @@
 //! `make playground`: two sites with real VMs and a key server, to click through the web console.
 //!
+//! `playground --vms N` adds N VMs that have a configuration and no disk, encrypted under the provider `many`.
+//!
 //! Everything is in temporary folders and ends with standard input. To a program it tells in one line of JSON what there is, and
 //! takes `kms stop`, `kms start`, `libvirt stop` and `libvirt start`, each answered by its own line.
 
 use std::{
+    env,
     io::{BufRead, IsTerminal, stdin},
     path::Path,
 };
 
-use cadenas_e2e::{Cadenas, DiskFormat, Guest, PyKmip, World};
+use cadenas_e2e::{Cadenas, DiskFormat, Guest, ManyHomes, PyKmip, World};
 use serde_json::{Value, json};
 
 fn main() {
     let mut playground = Playground::open();
+    if let Some(count) = many_vms() {
+        let backup = playground.paris.active_provider("many");
+        drop(ManyHomes::make(&playground.paris, &backup, count));
+    }
     if stdin().is_terminal() {
         playground.welcome();
     } else {
@@ -20,6 +27,16 @@ fn main() {
     }
     for line in stdin().lock().lines().map_while(Result::ok) {
         println!("{}", if playground.carry_out(&line) { line.as_str() } else { "what?" });
+    }
+}
+
+/// What `--vms` says.
+fn many_vms() -> Option<usize> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match arguments.as_slice() {
+        [] => None,
+        [option, count] if option == "--vms" => Some(count.parse().expect("a number of VMs")),
+        _ => panic!("usage: playground [--vms N]"),
     }
 }
 

@@ -9,4 +9,5 @@ interface Tab {
 export const clusterTabs: Tab[] = [
   { path: '/cluster', label: (t) => t.inventory.tabs.summary },
   { path: '/cluster/vms', label: (t) => t.inventory.tabs.vms },
+  { path: '/cluster/key-providers', label: (t) => t.providers.tab },
 ];

@@ -22,7 +22,8 @@ export function downloadJson(name: string, value: unknown): void {
   save(name, 'application/json', JSON.stringify(value, undefined, 2));
 }
 
-function save(name: string, type: string, content: string): void {
+/** Hands a file to the browser. */
+export function save(name: string, type: string, content: BlobPart): void {
   const link = document.createElement('a');
   link.href = URL.createObjectURL(new Blob([content], { type }));
   link.download = name;

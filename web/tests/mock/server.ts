@@ -89,6 +89,7 @@ export class MockServer {
 function route(asked: string, call: Call): void {
   const { world, body, answer } = call;
   if (asked === 'GET /vms') return listVms(call);
+  if (asked === 'GET /events') return listEvents(call);
   const plain: Record<string, () => unknown> = {
     'GET /summary': () => world.summary(),
     'GET /providers': () => world.providers,
@@ -120,6 +121,16 @@ function listVms({ world, url, answer }: Call): void {
   const offset = Number(wants('offset') ?? 0);
   const page = found.slice(offset, offset + Number(wants('limit') ?? found.length));
   answer(200, page, { 'x-total-count': String(found.length) });
+}
+
+function listEvents({ world, url, answer }: Call): void {
+  const limit = Number(url.searchParams.get('limit') ?? 1_000);
+  const after = url.searchParams.get('after');
+  if (!url.searchParams.has('newest_first')) {
+    return answer(200, world.events.filter(({ sequence }) => sequence > Number(after ?? 0)).slice(0, limit));
+  }
+  const before = world.events.filter(({ sequence }) => after === null || sequence < Number(after));
+  answer(200, before.toReversed().slice(0, limit));
 }
 
 function problem(code: string, status: number, detail = 'so says the test'): object {

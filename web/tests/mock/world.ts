@@ -1,5 +1,5 @@
 // A server's state in memory, as the console's tests need it.
-import type { Provider, Summary, Task, Vm, VmAction } from '../../src/api/types';
+import type { CadenasEvent, Provider, Summary, Task, Vm, VmAction } from '../../src/api/types';
 
 const ENCRYPTED = 'VM Encryption Policy';
 const PLAIN = 'Datastore Default';
@@ -76,6 +76,8 @@ export class World {
   providers = PROVIDERS;
   vms: Vm[];
   tasks: Task[] = [];
+  /** Oldest first. */
+  events: CadenasEvent[] = [];
   told = new Set<(event: string, data: unknown) => void>();
 
   constructor(count: number) {
@@ -86,6 +88,12 @@ export class World {
     this.tasks = [task, ...this.tasks.filter(({ id }) => id !== task.id)];
     for (const listener of this.told) listener('task', task);
     return task;
+  }
+
+  happen(kind: string, message: string, rest: Partial<CadenasEvent> = {}): void {
+    const event = { sequence: this.events.length + 1, at: new Date().toISOString(), kind, message, by: { uid: 0, user: 'root' }, ...rest };
+    this.events.push(event);
+    for (const listener of this.told) listener('event', event);
   }
 
   begin(vm: Vm, kind: string, rest: Partial<Task> = {}): Task {
@@ -126,6 +134,7 @@ export class World {
     const locked = this.vms.filter(({ padlock }) => padlock === 'locked');
     return {
       host: 'kvm01',
+      tpm_protected: false,
       vms: {
         total: this.vms.length,
         encrypted: those(({ padlock }) => padlock === 'encrypted'),

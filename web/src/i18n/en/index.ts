@@ -6,10 +6,11 @@ import { inventory } from './inventory';
 import { operations } from './operations';
 import { policies } from './policies';
 import { problems } from './problems';
+import { providers } from './providers';
 import { shell } from './shell';
 import { tasks } from './tasks';
 import { vm } from './vm';
 
-export const en = { common, dashboard, events, inventory, operations, policies, problems, shell, tasks, vm };
+export const en = { common, dashboard, events, inventory, operations, policies, problems, providers, shell, tasks, vm };
 
 export type Dictionary = typeof en;

@@ -6,11 +6,12 @@ import { inventory } from './inventory';
 import { operations } from './operations';
 import { policies } from './policies';
 import { problems } from './problems';
+import { providers } from './providers';
 import { shell } from './shell';
 import { tasks } from './tasks';
 import { vm } from './vm';
 
 import type { Dictionary } from '../en';
 
-export const fr: Dictionary = { common, dashboard, events, inventory, operations, policies, problems, shell, tasks, vm };
+export const fr: Dictionary = { common, dashboard, events, inventory, operations, policies, problems, providers, shell, tasks, vm };
 
