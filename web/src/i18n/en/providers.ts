@@ -1,4 +1,4 @@
-import type { KeyVersionState, KmsKeyState, ProviderState, ProviderKind, Restored } from '../../api/types';
+import type { KeyVersionState, ProviderState, ProviderKind, Restored } from '../../api/types';
 import { counted } from '../plural';
 
 const vms = counted('en', 'VM', 'VMs');
@@ -19,15 +19,6 @@ const versionStates: Record<KeyVersionState, string> = {
   old: 'Old',
   compromised: 'Compromised',
 };
-const keyStates: Record<KmsKeyState, string> = {
-  'pre-active': 'not active yet',
-  active: 'active',
-  deactivated: 'deactivated',
-  compromised: 'compromised',
-  destroyed: 'destroyed',
-  'destroyed-compromised': 'destroyed, and compromised',
-  missing: 'not there',
-};
 const outcomes: Record<Restored, (name: string) => string> = {
   created: (name) => `Key provider ${name} was restored.`,
   'keys-added': (name) => `Keys were added to key provider ${name}.`,
@@ -47,7 +38,6 @@ export const providers = {
   kinds,
   states,
   versionStates,
-  keyStates,
   vms,
   days,
   names: {
@@ -100,7 +90,7 @@ export const providers = {
     until: (subject: string, when: string) => `${subject}, until ${when}`,
     users: 'Used by',
     nobody: 'Nothing',
-    alarm: (state: string, names: string) => `A key is ${state} in the key server, and these still use it: ${names}. Re-encrypt them.`,
+    alarm: (state: string, names: string) => `A key's state in the key server is “${state}”, and these still use it: ${names}. Re-encrypt them.`,
   },
   name: 'Name',
   nameHint: '1 to 63 letters, digits, dots, hyphens and underscores',
