@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { extname, join } from 'node:path';
 
 import type { Vm } from '../../src/api/types';
+import { aboutProviders } from './providers';
 import { checks, policies, type World } from './world';
 
 /** Where the build put the console. */
@@ -21,7 +22,7 @@ const TYPES: Record<string, string> = {
 };
 export const TOKEN = 'once-and-never-again';
 
-interface Call {
+export interface Call {
   world: World;
   url: URL;
   body: Record<string, unknown>;
@@ -97,6 +98,7 @@ function route(asked: string, call: Call): void {
     'GET /doctor': () => checks,
   };
   if (plain[asked]) return answer(200, plain[asked]());
+  if (aboutProviders(asked, call)) return;
   const task = /^POST \/tasks\/([^:]+):cancel$/.exec(asked);
   const running = world.tasks.find(({ id }) => id === task?.[1]);
   if (running) return answer(200, world.tell({ ...running, state: 'cancelled', finished: new Date().toISOString() }));

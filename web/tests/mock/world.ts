@@ -1,5 +1,6 @@
 // A server's state in memory, as the console's tests need it.
 import type { CadenasEvent, Provider, Summary, Task, Vm, VmAction } from '../../src/api/types';
+import { FINGERPRINTS, key } from './providers';
 
 const ENCRYPTED = 'VM Encryption Policy';
 const PLAIN = 'Datastore Default';
@@ -32,8 +33,12 @@ const provider = (id: number, name: string, rest: Partial<Provider>): Provider =
 });
 
 const PROVIDERS = [
-  provider(1, 'nkp-paris', { default: true }),
-  provider(2, 'kms-lyon', { kind: 'standard' }),
+  provider(1, 'nkp-paris', {
+    default: true,
+    key: uuid(9),
+    versions: [key(uuid(9), { state: 'current', created: ago(38), backed_up: ago(38), backup_has_password: true })],
+  }),
+  provider(2, 'kms-lyon', { kind: 'standard', kms: { servers: ['kms1.example:5696', 'kms2.example:5696'], trust: { pinned: [FINGERPRINTS[0]] } } }),
 ];
 
 function used(index: number): Vm['providers'] {
@@ -73,7 +78,7 @@ function vm(index: number): Vm {
 }
 
 export class World {
-  providers = PROVIDERS;
+  providers: Provider[];
   vms: Vm[];
   tasks: Task[] = [];
   /** Oldest first. */
@@ -82,6 +87,15 @@ export class World {
 
   constructor(count: number) {
     this.vms = Array.from({ length: count }, (_, index) => vm(index));
+    const users = (id: string): number => this.vms.filter(({ providers }) => providers.some((used) => used.id === id)).length;
+    this.providers = PROVIDERS.map((one) => ({ ...one, vms: users(one.id) }));
+  }
+
+  /** Changes a provider, and tells of it. */
+  change(id: string, change: Partial<Provider>): Provider | undefined {
+    this.providers = this.providers.map((one) => (one.id === id ? { ...one, ...change } : one));
+    this.happen('provider.active', 'a key provider was changed', { provider: id });
+    return this.providers.find((one) => one.id === id);
   }
 
   tell(task: Task): Task {
