@@ -10,6 +10,7 @@ import HostPage from './inventory/HostPage.svelte';
 import PoliciesPage from './policies/PoliciesPage.svelte';
 import ProvidersPage from './providers/ProvidersPage.svelte';
 import { match } from './routing/match';
+import SettingsPage from './settings/SettingsPage.svelte';
 import VmPage from './vm/VmPage.svelte';
 
 export type Params = Record<string, string>;
@@ -31,6 +32,7 @@ const routes: Route[] = [
   { pattern: '/cluster/key-providers/:id', page: ProvidersPage, title: (t) => t.providers.title },
   { pattern: '/hosts/:name', page: HostPage, title: (t) => t.inventory.hosts },
   { pattern: '/policies', page: PoliciesPage, title: (t) => t.policies.title },
+  { pattern: '/settings', page: SettingsPage, title: (t) => t.settings.title },
   { pattern: '/vms/:id', page: VmPage, title: (t) => t.inventory.vms },
 ];
 

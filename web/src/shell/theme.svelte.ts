@@ -6,16 +6,29 @@ const system = matchMedia('(prefers-color-scheme: dark)');
 export type Theme = 'light' | 'dark';
 
 class Chosen {
-  theme = $state<Theme>(remembered() ?? systems());
+  /** Undefined: as the system. */
+  choice = $state<Theme | undefined>(remembered());
+  #systems = $state<Theme>(systems());
 
   constructor() {
-    system.addEventListener('change', () => (this.theme = remembered() ?? systems()));
+    system.addEventListener('change', () => (this.#systems = systems()));
+  }
+
+  get theme(): Theme {
+    return this.choice ?? this.#systems;
   }
 
   toggle(): void {
-    this.theme = this.theme === 'dark' ? 'light' : 'dark';
-    localStorage.setItem(KEY, this.theme);
-    document.documentElement.dataset['theme'] = this.theme;
+    this.choose(this.theme === 'dark' ? 'light' : 'dark');
+  }
+
+  choose(theme: Theme | undefined): void {
+    this.choice = theme;
+    if (theme) localStorage.setItem(KEY, theme);
+    else localStorage.removeItem(KEY);
+    const { dataset } = document.documentElement;
+    if (theme) dataset['theme'] = theme;
+    else delete dataset['theme'];
   }
 }
 

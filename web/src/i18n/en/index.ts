@@ -1,4 +1,5 @@
 // Every text in English. The type of this object is what the other languages must have too.
+import { checks } from './checks';
 import { common } from './common';
 import { dashboard } from './dashboard';
 import { events } from './events';
@@ -7,10 +8,11 @@ import { operations } from './operations';
 import { policies } from './policies';
 import { problems } from './problems';
 import { providers } from './providers';
+import { settings } from './settings';
 import { shell } from './shell';
 import { tasks } from './tasks';
 import { vm } from './vm';
 
-export const en = { common, dashboard, events, inventory, operations, policies, problems, providers, shell, tasks, vm };
+export const en = { checks, common, dashboard, events, inventory, operations, policies, problems, providers, settings, shell, tasks, vm };
 
 export type Dictionary = typeof en;

@@ -48,5 +48,4 @@ export const inventory = {
   defaultProvider: 'Default key provider',
   noDefault: 'None is set',
   checks: 'What this host has and lacks',
-  checkVerdicts: { ok: 'OK', warning: 'Warning', failure: 'Failure' },
 };

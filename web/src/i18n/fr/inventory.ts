@@ -52,5 +52,4 @@ export const inventory: Dictionary['inventory'] = {
   defaultProvider: 'Fournisseur de clés par défaut',
   noDefault: 'Aucun n’est défini',
   checks: 'Ce que cet hôte a et ce qui lui manque',
-  checkVerdicts: { ok: 'OK', warning: 'Avertissement', failure: 'Échec' },
 };

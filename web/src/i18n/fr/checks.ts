@@ -1,0 +1,50 @@
+import type { Dictionary } from '../en';
+
+export const checks: Dictionary['checks'] = {
+  verdicts: { ok: 'OK', warning: 'Avertissement', failure: 'Échec' },
+  known: {
+    libvirt: {
+      title: 'libvirt',
+      why: 'Sans lui, aucune VM ne peut être vue, chiffrée ni démarrée.',
+      mend: 'Installez libvirt 6.10 ou plus récent, et démarrez-le : systemctl start libvirtd.',
+    },
+    qemu: { title: 'QEMU', why: 'Sans lui, aucune VM ne fonctionne.', mend: 'Installez-le (apt-get install qemu-system-x86), et démarrez libvirt.' },
+    'luks-driver': {
+      title: 'Pilote LUKS de QEMU',
+      why: 'Il n’est pas certain que QEMU ouvre ici les disques chiffrés.',
+      mend: 'Installez un QEMU doté du pilote luks, et qemu-img (apt-get install qemu-utils) pour que cela soit vérifié.',
+    },
+    aes: {
+      title: 'AES dans le processeur',
+      why: 'Les disques chiffrés seront beaucoup plus lents.',
+      mend: 'Activez AES-NI dans le microprogramme, ou transmettez le modèle de processeur de l’hôte si ceci est une machine virtuelle.',
+    },
+    tpm: {
+      title: 'TPM 2.0',
+      why: 'Qui prend les disques de cet hôte prend aussi ses clés.',
+      mend: 'Activez le TPM dans le microprogramme, et démarrez le serveur avec --seal tpm. À défaut, gardez le dossier de données sur un autre disque que les VM.',
+    },
+    'locked-memory': {
+      title: 'Mémoire verrouillée',
+      why: 'Des clés pourraient être écrites dans l’espace d’échange.',
+      mend: 'Définissez LimitMEMLOCK=infinity dans l’unité systemd, ou augmentez ulimit -l.',
+    },
+    'core-dumps': {
+      title: 'Vidages mémoire',
+      why: 'QEMU pourrait écrire des vidages, qui contiennent des clés de disques.',
+      mend: 'Définissez max_core = 0 dans /etc/libvirt/qemu.conf, ou LimitCORE=0 dans l’unité de libvirt, puis redémarrez libvirt.',
+    },
+    swap: {
+      title: 'Espace d’échange',
+      why: 'La mémoire des invités peut se retrouver en clair sur disque.',
+      mend: 'Désactivez l’espace d’échange (swapoff -a et /etc/fstab), ou chiffrez-le (crypttab, option swap).',
+    },
+    'libvirt-guests': {
+      title: 'libvirt-guests',
+      why: 'La mémoire des invités, clés comprises, est enregistrée sur disque quand l’hôte s’arrête.',
+      mend: 'Définissez ON_SHUTDOWN=shutdown dans /etc/default/libvirt-guests.',
+    },
+    'data-folder': { title: 'Dossier de données', why: 'D’autres que le serveur peuvent le lire, ou il n’est pas là.' },
+    'root-seal': { title: 'Sceau racine', why: 'Il protège toutes les clés de ce serveur.' },
+  },
+};
