@@ -14,7 +14,7 @@ afterAll(() => browser.close());
 
 const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const vm = (index: number): string => `/vms/00000000-0000-4000-8000-${(1_000 + index).toString(16).padStart(12, '0')}`;
-const PATHS = { dashboard: '/', cluster: '/cluster', VMs: '/cluster/vms', host: '/hosts/kvm01', policies: '/policies', encrypted: vm(2), plain: vm(0), locked: vm(49), events: '/events', nothing: '/nothing' };
+const PATHS = { dashboard: '/', cluster: '/cluster', VMs: '/cluster/vms', host: '/hosts/kvm01', policies: '/policies', encrypted: vm(2), plain: vm(0), locked: vm(49), events: '/events', settings: '/settings', nothing: '/nothing' };
 const LOOKS = [
   { name: 'light', colorScheme: 'light', viewport: { width: 1280, height: 800 } },
   { name: 'dark', colorScheme: 'dark', viewport: { width: 1280, height: 800 } },

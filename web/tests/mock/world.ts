@@ -1,5 +1,5 @@
 // A server's state in memory, as the console's tests need it.
-import type { CadenasEvent, Provider, Summary, Task, Vm, VmAction } from '../../src/api/types';
+import type { CadenasEvent, Feature, Provider, Summary, Task, Vm, VmAction } from '../../src/api/types';
 import { FINGERPRINTS, key } from './providers';
 
 const ENCRYPTED = 'VM Encryption Policy';
@@ -14,9 +14,9 @@ export const policies = [
 ];
 
 export const checks = [
-  { name: 'KVM', verdict: 'ok', found: '/dev/kvm can be opened' },
-  { name: 'QEMU', verdict: 'ok', found: 'qemu-img 7.2.18' },
-  { name: 'TPM 2.0', verdict: 'warning', found: 'there is none', mend: 'Without one the root key lies in a file. Give the host a TPM 2.0.' },
+  { name: 'libvirt', verdict: 'ok', found: 'libvirt 9.0.0 answers' },
+  { name: 'qemu', verdict: 'ok', found: 'qemu-img 7.2.18' },
+  { name: 'tpm', verdict: 'warning', found: 'there is none', mend: 'Without one the root key lies in a file. Give the host a TPM 2.0.' },
 ];
 
 const provider = (id: number, name: string, rest: Partial<Provider>): Provider => ({
@@ -81,6 +81,7 @@ export class World {
   providers: Provider[];
   vms: Vm[];
   tasks: Task[] = [];
+  features: Feature[] = [{ name: 'native-key-provider', enabled: true, description: 'Create and restore native key providers.' }];
   /** Oldest first. */
   events: CadenasEvent[] = [];
   told = new Set<(event: string, data: unknown) => void>();
