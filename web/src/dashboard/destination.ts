@@ -1,6 +1,7 @@
 // Where what needs attention is mended.
 import type { Attention, AttentionKind } from '../api/types';
 import type { Filter } from '../inventory/query';
+import { PROVIDERS, providerPath } from '../providers/path';
 
 export interface Destination {
   path: string;
@@ -8,7 +9,6 @@ export interface Destination {
   filter?: Filter;
 }
 
-const PROVIDERS = '/cluster/key-providers';
 const VMS = '/cluster/vms';
 
 const BY_KIND: Record<AttentionKind, Destination> = {
@@ -25,6 +25,6 @@ const BY_KIND: Record<AttentionKind, Destination> = {
 };
 
 export function whereTo({ kind, provider, vm }: Attention): Destination {
-  if (provider) return { path: `${PROVIDERS}/${provider.id}` };
+  if (provider) return { path: providerPath(provider.id) };
   return vm ? { path: `/vms/${vm.id}` } : BY_KIND[kind];
 }

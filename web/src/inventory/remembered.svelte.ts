@@ -4,6 +4,6 @@ import { EVERYTHING, type Choice, type Filter } from './query';
 export const remembered = $state<{ choice: Choice }>({ choice: EVERYTHING });
 
 /** Has the table show those VMs, wherever it is opened next. */
-export function showVms(filter: Filter): void {
-  remembered.choice = { ...EVERYTHING, filter };
+export function showVms(filter: Filter, provider = ''): void {
+  remembered.choice = { ...EVERYTHING, filter, provider };
 }

@@ -5,15 +5,25 @@ import { language } from '../i18n/language.svelte';
 import { toasts } from '../ui/toasts.svelte';
 
 /** What is asked of one provider in a dialog of its own. */
-export type Subject = 'back-up' | 'rotate' | 'schedule' | 'rename' | 'remove' | 'test' | 'trust' | 'identity' | 'servers' | 'user';
-
-type Asked = { dialog: 'add-native' | 'add-standard' | 'restore' } | { dialog: Subject; provider: Provider };
+export type Subject =
+  | 'back-up'
+  | 'prove'
+  | 'rotate'
+  | 'schedule'
+  | 'rename'
+  | 'remove'
+  | 'test'
+  | 'trust'
+  | 'identity'
+  | 'servers'
+  | 'user';
+type ForAll = 'add-native' | 'add-standard' | 'restore';
 
 class Dialogs {
-  asked = $state.raw<Asked>();
+  asked = $state.raw<{ dialog: ForAll } | { dialog: Subject; provider: Provider }>();
 
-  add(kind: 'add-native' | 'add-standard' | 'restore'): void {
-    this.asked = { dialog: kind };
+  open(dialog: ForAll): void {
+    this.asked = { dialog };
   }
 
   about(provider: Provider, dialog: Subject): void {

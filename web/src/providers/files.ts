@@ -1,7 +1,13 @@
 // Files as the API takes and gives them.
+import type { Provider } from '../api/types';
 
 /** No backup is nearly as large. */
 const LARGEST = 16 << 20;
+
+/** As the command line names it: with a number from the second key on, so that no file takes the place of an older one. */
+export function backupName({ name, versions }: Provider): string {
+  return versions.length > 1 ? `${name}-${versions.length}.p12` : `${name}.p12`;
+}
 
 /** A file in base64; what is too large to be a backup or a certificate is cut, and so refused by the server as such. */
 export async function inBase64(file: File): Promise<string> {

@@ -4,6 +4,7 @@ import { barsIcon } from '@cds/core/icon/shapes/bars.js';
 import { checkCircleIcon } from '@cds/core/icon/shapes/check-circle.js';
 import { clusterIcon } from '@cds/core/icon/shapes/cluster.js';
 import { cogIcon } from '@cds/core/icon/shapes/cog.js';
+import { ellipsisVerticalIcon } from '@cds/core/icon/shapes/ellipsis-vertical.js';
 import { errorStandardIcon } from '@cds/core/icon/shapes/error-standard.js';
 import { eventIcon } from '@cds/core/icon/shapes/event.js';
 import { exclamationTriangleIcon } from '@cds/core/icon/shapes/exclamation-triangle.js';
@@ -30,6 +31,7 @@ const shapes = {
   bars: barsIcon,
   'check-circle': checkCircleIcon,
   cluster: clusterIcon,
+  ellipsis: ellipsisVerticalIcon,
   error: errorStandardIcon,
   warning: exclamationTriangleIcon,
   disk: hardDiskIcon,

@@ -1,4 +1,4 @@
-import type { KeyVersionState, ProviderState, ProviderKind, Restored } from '../../api/types';
+import type { KeyVersionState, ProviderKind, ProviderState, Restored, UserKind } from '../../api/types';
 import { counted } from '../plural';
 
 const vms = counted('en', 'VM', 'VMs');
@@ -25,6 +25,16 @@ const outcomes: Record<Restored, (name: string) => string> = {
   'already-so': (name) => `Key provider ${name} and all its keys were here already.`,
 };
 
+const userKinds: Record<UserKind, string> = { vm: 'VM', template: 'Template', copy: 'Copy of a VM' };
+/** The steps of a test, by the names that the server gives them. */
+const steps: Record<string, string> = {
+  tcp: 'Connection',
+  tls: 'TLS and certificates',
+  version: 'KMIP version',
+  operations: 'Operations',
+  latency: 'Response time',
+};
+
 export const providers = {
   tab: 'Configure',
   title: 'Key Providers',
@@ -33,8 +43,9 @@ export const providers = {
   add: 'Add',
   empty: 'There is no key provider yet',
   emptyText: 'A native one needs no key server: its keys are kept here, and one file is its backup.',
-  columns: { name: 'Name', kind: 'Type', state: 'Status', vms: 'VMs', key: 'Key made' },
+  columns: { name: 'Name', kind: 'Type', state: 'Status', vms: 'VMs', key: 'Key age', tpm: 'TPM required' },
   defaultMark: 'Default',
+  keyNotBackedUp: 'New key not backed up',
   kinds,
   states,
   versionStates,
@@ -42,6 +53,7 @@ export const providers = {
   days,
   names: {
     'back-up': 'Back up',
+    prove: 'Prove a backup',
     'set-default': 'Set as default',
     rotate: 'Rotate key',
     schedule: 'Rotation schedule',
@@ -58,9 +70,16 @@ export const providers = {
   whyNot: {
     isDefault: 'It is the default one already.',
     notActive: 'It has to be active: a native one is backed up first, a standard one trusted.',
-    noBackUp: 'Its keys are in its key servers, which have backups of their own.',
-    inUse: 'VMs use it. Re-encrypt them with another key provider first.',
     noVms: 'No VM uses it.',
+  },
+  notices: {
+    'not-backed-up': 'It encrypts nothing until it is backed up. Without a backup, a lost server is lost data.',
+    'new-key': 'Its new key encrypts once it is backed up; until then the present one goes on. The VMs are then moved to it.',
+    pushing: 'The hosts are being given its key. It is active in a moment.',
+    degraded: 'It cannot encrypt now:',
+    'not-trusted': 'First step of trust: look at the certificates of its key servers, and trust them.',
+    'no-identity': 'Second step of trust: its key servers do not know Cadenas by a certificate yet.',
+    csr: 'Second step of trust: a certificate request waits to be signed. Upload the certificate when you have it.',
   },
   detail: {
     title: (name: string) => `About ${name}`,
@@ -80,17 +99,31 @@ export const providers = {
     state: 'Status',
     servers: 'Key servers',
     trust: 'Trusted by',
-    pinned: (count: number) => (count === 1 ? 'one certificate' : `${count} certificates`),
-    authorities: 'certificate authorities',
+    pinned: 'These very certificates (SHA-256)',
+    authorities: 'Certificate authorities',
     untrusted: 'Not trusted yet',
     identity: 'Client certificate',
     noIdentity: 'None yet',
-    csr: 'A request waits to be signed',
     user: 'User',
-    until: (subject: string, when: string) => `${subject}, until ${when}`,
     users: 'Used by',
-    nobody: 'Nothing',
-    alarm: (state: string, names: string) => `A key's state in the key server is “${state}”, and these still use it: ${names}. Re-encrypt them.`,
+    userKinds,
+    kind: 'Type',
+    path: 'Folder',
+    nobody: 'Nothing uses it.',
+    more: (count: number) => `and ${count.toLocaleString('en')} more`,
+    alarm: (state: string) => `The state of a key in its key server is “${state}”, and VMs still use it. Re-encrypt them:`,
+    compromised: 'A key is marked as compromised, and VMs still use it. Re-encrypt them (deep):',
+  },
+  certificate: {
+    subject: 'Subject',
+    issuer: 'Issuer',
+    itself: 'itself',
+    names: 'Names',
+    valid: 'Valid',
+    from: (start: string, end: string) => `${start} to ${end}`,
+    expired: 'It is expired.',
+    soon: (left: string) => `It expires in ${left}.`,
+    fingerprint: 'SHA-256',
   },
   name: 'Name',
   nameHint: '1 to 63 letters, digits, dots, hyphens and underscores',
@@ -120,7 +153,10 @@ export const providers = {
     proveTitle: (name: string) => `Prove the backup of ${name}`,
     proveText: (file: string) =>
       `${file} was handed to your browser. Move it where it is safe, away from this machine. Then choose it here: it is opened and compared, and only then does the provider encrypt.`,
+    proveLater: (name: string) =>
+      `Choose the backup file of ${name} where it is kept. It is opened and compared, and from then on the newest key encrypts.`,
     file: 'Backup file',
+    fileHint: 'Choose it, or drop it here.',
     button2: 'Prove backup',
     again2: 'Download again',
     later: 'Later',
@@ -131,23 +167,28 @@ export const providers = {
     title: 'Restore key provider',
     text: 'Choose the backup file of a native key provider. VMs that lack its keys unlock by themselves.',
     password: 'Password of the backup',
-    passwordHint: 'Leave it empty if the backup has none.',
+    noPassword: 'This backup has no password.',
+    holds: (name: string, keys: number, when: string) => `Key provider ${name}, ${keys === 1 ? 'one key' : `${keys} keys`}, exported ${when}.`,
     rename: 'Another name (optional)',
     button: 'Restore',
     outcomes,
-    unlocked: (count: number) => `${vms(count)} unlocked.`,
+    unlocked: (count: number) => `${vms(count)} unlocked:`,
+    noneUnlocked: 'No VM waited for its keys.',
   },
   remove: {
     title: (name: string) => `Delete key provider ${name}`,
     text: 'Its keys are gone from this server for good. What they encrypted, copies and backups of VMs included, opens only after the provider is restored from its backup.',
+    used: 'It is in use. Re-encrypt these with another key provider first:',
+    force: 'Delete it all the same: they lock when they are powered off',
     confirm: (name: string) => `Type ${name} to confirm`,
     done: (name: string) => `Key provider ${name} was deleted.`,
   },
   rotate: {
     title: (name: string) => `Rotate the key of ${name}`,
-    native: 'A new key is made. It encrypts once it is backed up; until then the present one goes on. VMs move to it when they are re-encrypted.',
-    standard: 'Every VM of this provider gets a new key from its key server. That is a re-encryption of all of them, which goes on while they run.',
+    native: 'A new key is made. It encrypts once it is backed up, and the VMs are then moved to it in the background, while they run. Until then the present key goes on.',
+    standard: 'Every VM of this provider gets a new key from its key servers, in the background and while it runs. No byte of a disk is written.',
     done: (name: string) => `${name} has a new key. Back it up, so that it can encrypt.`,
+    moving: (name: string) => `The VMs of ${name} get new keys in the background.`,
   },
   schedule: {
     title: (name: string) => `Rotation schedule of ${name}`,
@@ -158,11 +199,7 @@ export const providers = {
   trust: {
     title: (name: string) => `Make Cadenas trust the key servers of ${name}`,
     compare: 'Compare each fingerprint with what the key server itself shows. Only then trust it.',
-    subject: 'Subject',
-    issuer: 'Issuer',
-    valid: 'Valid',
-    from: (start: string, end: string) => `${start} to ${end}`,
-    fingerprint: 'SHA-256',
+    known: 'Trusted already.',
     pin: (server: string) => `Trust this certificate of ${server}`,
     authorities: 'Or trust a certificate authority (PEM)',
     authoritiesHint: 'Certificates of its servers may then change without asking again.',
@@ -192,7 +229,16 @@ export const providers = {
     password: 'Password',
   },
   servers: { title: (name: string) => `Key servers of ${name}` },
-  test: { title: (name: string) => `Connection test of ${name}`, running: 'Asking the key servers…', works: 'Works', fails: 'Fails' },
+  test: {
+    title: (name: string) => `Connection test of ${name}`,
+    running: 'Asking the key servers…',
+    works: 'Works',
+    fails: 'Fails',
+    step: 'Step',
+    result: 'Result',
+    found: 'Found',
+    steps,
+  },
   apply: 'Apply',
   done: 'Done',
 };
