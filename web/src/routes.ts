@@ -7,6 +7,8 @@ import type { Dictionary } from './i18n/en';
 import ClusterSummaryPage from './inventory/ClusterSummaryPage.svelte';
 import ClusterVmsPage from './inventory/ClusterVmsPage.svelte';
 import HostPage from './inventory/HostPage.svelte';
+import MigrationPage from './migration/MigrationPage.svelte';
+import MigrationTaskPage from './migration/MigrationTaskPage.svelte';
 import PoliciesPage from './policies/PoliciesPage.svelte';
 import ProvidersPage from './providers/ProvidersPage.svelte';
 import { match } from './routing/match';
@@ -31,6 +33,8 @@ const routes: Route[] = [
   { pattern: '/cluster/key-providers', page: ProvidersPage, title: (t) => t.providers.title },
   { pattern: '/cluster/key-providers/:id', page: ProvidersPage, title: (t) => t.providers.title },
   { pattern: '/hosts/:name', page: HostPage, title: (t) => t.inventory.hosts },
+  { pattern: '/migration', page: MigrationPage, title: (t) => t.migration.title },
+  { pattern: '/migration/:task', page: MigrationTaskPage, title: (t) => t.migration.title },
   { pattern: '/policies', page: PoliciesPage, title: (t) => t.policies.title },
   { pattern: '/settings', page: SettingsPage, title: (t) => t.settings.title },
   { pattern: '/vms/:id', page: VmPage, title: (t) => t.inventory.vms },

@@ -117,7 +117,22 @@ describe('recent tasks', () => {
       if (vm) world.begin(vm, 'vm.encrypt');
       await tasks.getByText('20 GiB of 64 GiB').waitFor();
       await tasks.getByRole('button', { name: 'Cancel Encrypt of web00001' }).click();
+      await page.getByRole('dialog').getByText('What it has done so far is undone').waitFor();
+      await page.getByRole('button', { name: 'Cancel the task' }).click();
       await tasks.getByText('Cancelled').waitFor();
+    }));
+});
+
+describe('the panel of recent tasks', () => {
+  test('is made higher with the keyboard, and stays so', () =>
+    opened(browser, {}, async (page) => {
+      const edge = page.getByRole('separator', { name: 'Height of Recent Tasks' });
+      const before = Number(await edge.getAttribute('aria-valuenow'));
+      await edge.focus();
+      await page.keyboard.press('ArrowUp');
+      await page.keyboard.press('ArrowUp');
+      await page.reload();
+      expect(Number(await edge.getAttribute('aria-valuenow'))).toBe(before + 48);
     }));
 });
 

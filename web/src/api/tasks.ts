@@ -15,6 +15,12 @@ export function share({ progress }: Pick<Task, 'progress'>): number | undefined 
   return progress.total > 0 ? Math.min(1, progress.done / progress.total) : undefined;
 }
 
+/** How much is done each second so far; undefined while that cannot be told. */
+export function pace({ progress, created }: Pick<Task, 'progress' | 'created'>, now: number): number | undefined {
+  const passed = (now - Date.parse(created)) / 1_000;
+  return passed >= 1 && progress.done > 0 ? progress.done / passed : undefined;
+}
+
 /** The first moments say little about how fast it goes. */
 const LEAST_SHARE = 0.02;
 

@@ -39,6 +39,11 @@ export function span(seconds: number, code: string): string {
   return format(Math.floor(seconds / length), code, { style: 'unit', unit, unitDisplay: 'long', maximumFractionDigits: 0 });
 }
 
+/** A very short duration: `0.85 ms`. */
+export function shortTime(microseconds: number, code: string): string {
+  return format(microseconds / 1_000, code, { style: 'unit', unit: 'millisecond', unitDisplay: 'short', maximumSignificantDigits: 2 });
+}
+
 /** How long ago something was, as a duration. */
 export function age(since: string, code: string): string {
   return span(Math.max(0, (Date.now() - Date.parse(since)) / 1_000), code);

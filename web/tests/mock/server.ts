@@ -95,13 +95,18 @@ function route(asked: string, call: Call): void {
     'GET /summary': () => world.summary(),
     'GET /providers': () => world.providers,
     'GET /policies': () => policies,
+    'GET /tasks': () => world.tasks,
+    'POST /vms:plan-recrypt': () => world.plan(body),
     'GET /features': () => world.features,
     'GET /doctor': () => checks,
   };
   if (plain[asked]) return answer(200, plain[asked]());
   if (aboutProviders(asked, call)) return;
+  if (asked === 'POST /vms:recrypt') return answer(202, world.beginMany(body));
   const feature = world.features.find(({ name }) => asked === `PUT /features/${name}`);
   if (feature) return answer(200, Object.assign(feature, { message: undefined }, body));
+  const shown = world.tasks.find(({ id }) => asked === `GET /tasks/${id}`);
+  if (shown) return answer(200, shown);
   const task = /^POST \/tasks\/([^:]+):cancel$/.exec(asked);
   const running = world.tasks.find(({ id }) => id === task?.[1]);
   if (running) return answer(200, world.tell({ ...running, state: 'cancelled', finished: new Date().toISOString() }));

@@ -1,5 +1,5 @@
 // A server's state in memory, as the console's tests need it.
-import type { CadenasEvent, Feature, Provider, Summary, Task, Vm, VmAction } from '../../src/api/types';
+import type { CadenasEvent, Feature, PlannedVm, Provider, RecryptAll, RecryptPlan, Summary, Task, Vm, VmAction } from '../../src/api/types';
 import { FINGERPRINTS, key } from './providers';
 
 const ENCRYPTED = 'VM Encryption Policy';
@@ -116,6 +116,25 @@ export class World {
     const progress = { done: 21_474_836_480, total: 68_719_476_736, unit: 'bytes' as const };
     const fresh: Task = { id: crypto.randomUUID(), kind, vm: vm.id, vm_name: vm.name, state: 'running', by, created: new Date().toISOString(), progress };
     return this.tell({ ...fresh, ...rest });
+  }
+
+  plan({ from, to }: RecryptAll): RecryptPlan {
+    const target = this.providers.find(({ id, default: chosen }) => (to ? id === to : chosen));
+    const step = (vm: Vm): Pick<PlannedVm, 'step' | 'reason'> => {
+      if (vm.padlock === 'locked') return { step: 'cannot', reason: 'it is locked: a key is missing' };
+      return { step: vm.providers.every(({ id }) => id === target?.id) ? 'already-so' : 'recrypt' };
+    };
+    const asked = this.vms.filter(({ padlock, providers }) => padlock !== 'none' && (!from || providers.some(({ id }) => id === from)));
+    return { to: target?.id ?? '', to_name: target?.name ?? '', vms: asked.map((vm) => ({ vm: vm.id, name: vm.name, ...step(vm) })) };
+  }
+
+  /** Re-encrypting many VMs, which has just begun. */
+  beginMany(request: RecryptAll): Task {
+    const { to_name, vms } = this.plan(request);
+    const total = vms.filter(({ step }) => step === 'recrypt').length;
+    const progress = { done: 0, total, unit: 'vms' as const };
+    const fresh = { id: crypto.randomUUID(), kind: 'vm.recrypt-all', vm_name: `all VMs with ${to_name}`, by: { uid: 0, user: 'root' } };
+    return this.tell({ ...fresh, state: 'running', created: new Date().toISOString(), progress });
   }
 
   actions(vm: Vm): VmAction[] {

@@ -4,6 +4,7 @@ import { common } from './common';
 import { dashboard } from './dashboard';
 import { events } from './events';
 import { inventory } from './inventory';
+import { migration } from './migration';
 import { operations } from './operations';
 import { policies } from './policies';
 import { problems } from './problems';
@@ -13,6 +14,6 @@ import { shell } from './shell';
 import { tasks } from './tasks';
 import { vm } from './vm';
 
-export const en = { checks, common, dashboard, events, inventory, operations, policies, problems, providers, settings, shell, tasks, vm };
+export const en = { checks, common, dashboard, events, inventory, migration, operations, policies, problems, providers, settings, shell, tasks, vm };
 
 export type Dictionary = typeof en;

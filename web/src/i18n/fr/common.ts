@@ -9,7 +9,7 @@ export const common: Dictionary['common'] = {
   no: 'Non',
   actions: 'Actions',
   actionsOf: (name) => `Actions de ${name}`,
-  whatNext: 'Que faire',
+  whatNext: 'Que faire\u00a0',
   tryAgain: 'Réessayer',
   unknown: 'Inconnu',
   noValue: '–',

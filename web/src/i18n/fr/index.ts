@@ -4,6 +4,7 @@ import { common } from './common';
 import { dashboard } from './dashboard';
 import { events } from './events';
 import { inventory } from './inventory';
+import { migration } from './migration';
 import { operations } from './operations';
 import { policies } from './policies';
 import { problems } from './problems';
@@ -15,5 +16,5 @@ import { vm } from './vm';
 
 import type { Dictionary } from '../en';
 
-export const fr: Dictionary = { checks, common, dashboard, events, inventory, operations, policies, problems, providers, settings, shell, tasks, vm };
+export const fr: Dictionary = { checks, common, dashboard, events, inventory, migration, operations, policies, problems, providers, settings, shell, tasks, vm };
 
