@@ -117,7 +117,7 @@ export const providers = {
   certificate: {
     subject: 'Subject',
     issuer: 'Issuer',
-    itself: 'itself',
+    itself: 'itself (self-signed)',
     names: 'Names',
     valid: 'Valid',
     from: (start: string, end: string) => `${start} to ${end}`,
@@ -127,6 +127,7 @@ export const providers = {
   },
   name: 'Name',
   nameHint: '1 to 63 letters, digits, dots, hyphens and underscores',
+  file: { choose: 'Choose a file', none: 'none chosen' },
   create: {
     tpm: 'Use key provider only with TPM 2.0 protected hosts',
     tpmOff: 'Not possible here: the root key of this host is kept in a file. Start the server with --seal tpm first.',
@@ -177,9 +178,10 @@ export const providers = {
   },
   remove: {
     title: (name: string) => `Delete key provider ${name}`,
-    text: 'Its keys are gone from this server for good. What they encrypted, copies and backups of VMs included, opens only after the provider is restored from its backup.',
+    native: 'Its keys are gone from this server for good. What they encrypted, copies and backups of VMs included, opens only after the provider is restored from its backup.',
+    standard: 'Its keys stay in its key servers, but what they encrypted, copies and backups of VMs included, does not open here any more.',
     used: 'It is in use. Re-encrypt these with another key provider first:',
-    force: 'Delete it all the same: they lock when they are powered off',
+    force: 'Delete it all the same: these lock',
     confirm: (name: string) => `Type ${name} to confirm`,
     done: (name: string) => `Key provider ${name} was deleted.`,
   },

@@ -93,7 +93,7 @@ export const providers: Dictionary['providers'] = {
   certificate: {
     subject: 'Sujet',
     issuer: 'Émetteur',
-    itself: 'lui-même',
+    itself: 'lui-même (autosigné)',
     names: 'Noms',
     valid: 'Validité',
     from: (start, end) => `du ${start} au ${end}`,
@@ -103,6 +103,7 @@ export const providers: Dictionary['providers'] = {
   },
   name: 'Nom',
   nameHint: '1 à 63 lettres, chiffres, points, traits d’union et traits de soulignement',
+  file: { choose: 'Choisir un fichier', none: 'aucun choisi' },
   create: {
     tpm: 'Utiliser le fournisseur de clés uniquement avec des hôtes protégés par TPM 2.0',
     tpmOff: 'Impossible ici : la clé racine de cet hôte est dans un fichier. Démarrez d’abord le serveur avec --seal tpm.',
@@ -157,9 +158,10 @@ export const providers: Dictionary['providers'] = {
   },
   remove: {
     title: (name) => `Supprimer le fournisseur de clés ${name}`,
-    text: 'Ses clés disparaissent définitivement de ce serveur. Ce qu’elles ont chiffré, copies et sauvegardes de VM comprises, ne s’ouvre qu’après restauration du fournisseur depuis sa sauvegarde.',
+    native: 'Ses clés disparaissent définitivement de ce serveur. Ce qu’elles ont chiffré, copies et sauvegardes de VM comprises, ne s’ouvre qu’après restauration du fournisseur depuis sa sauvegarde.',
+    standard: 'Ses clés restent dans ses serveurs de clés, mais ce qu’elles ont chiffré, copies et sauvegardes de VM comprises, ne s’ouvre plus ici.',
     used: 'Il est utilisé. Chiffrez d’abord à nouveau ceci avec un autre fournisseur de clés :',
-    force: 'Le supprimer quand même : elles se verrouillent une fois mises hors tension',
+    force: 'Le supprimer quand même : ceci se verrouille',
     confirm: (name) => `Tapez ${name} pour confirmer`,
     done: (name) => `Le fournisseur de clés ${name} a été supprimé.`,
   },
