@@ -48,8 +48,7 @@ function create({ world, body, answer }: Call): void {
     versions: standard ? [] : [key(crypto.randomUUID())],
     ...(standard && { kms: { servers: body['kms'] as string[] } }),
   };
-  world.providers = [...world.providers, made];
-  answer(201, made);
+  answer(201, world.add(made));
 }
 
 function aboutOne(asked: string, provider: Provider, call: Call): void {
@@ -96,6 +95,7 @@ function remove(provider: Provider, call: Call): void {
     return answer(409, { type: '', title: '', status: 409, code: 'provider-in-use', detail: `key provider ${provider.name} is in use` });
   }
   world.providers = world.providers.filter((one) => one !== provider);
+  world.happen('provider.removed', 'a key provider was removed');
   answer(200, provider);
 }
 
@@ -142,7 +142,7 @@ function restore(call: Call): void {
   const name = (body['name'] as string | undefined) ?? backup.name;
   const common = { default: false, created: new Date().toISOString(), tpm_required: false, vms: 0 };
   const provider: Provider = { ...common, id: backup.provider, name, kind: 'native', state: 'active', versions };
-  world.providers = [...world.providers, provider];
+  world.add(provider);
   answer(200, { provider, outcome: 'created', dry_run: false, unlocked: ['web00050'] });
 }
 

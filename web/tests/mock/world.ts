@@ -92,6 +92,12 @@ export class World {
     this.providers = PROVIDERS.map((one) => ({ ...one, vms: users(one.id) }));
   }
 
+  add(provider: Provider): Provider {
+    this.providers = [...this.providers, provider];
+    this.happen('provider.created', 'a key provider was added', { provider: provider.id });
+    return provider;
+  }
+
   /** Changes a provider, and tells of it. */
   change(id: string, change: Partial<Provider>): Provider | undefined {
     this.providers = this.providers.map((one) => (one.id === id ? { ...one, ...change } : one));
