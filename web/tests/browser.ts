@@ -26,6 +26,8 @@ export async function opened(browser: Browser, options: Options, use: (page: Pag
   const errors: string[] = [];
   try {
     const page = await window.newPage();
+    // Before the test's own time is over, so that it says what it waited for.
+    page.setDefaultTimeout(10_000);
     page.on('pageerror', (error) => errors.push(error.message));
     page.on('console', (message) => {
       // The browser itself reports every refused request; the page's answer to it is what is tested.

@@ -159,7 +159,7 @@ describe('a restore', () => {
       await dialog.getByText('web00050').waitFor();
       expect(await holds(page, PASSWORD)).toBe(false);
       await dialog.getByRole('button', { name: 'Done' }).click();
-      await page.getByRole('region', { name: 'About nkp-nantes' }).first().waitFor();
+      await page.getByRole('region', { name: 'About nkp-nantes' }).waitFor();
     }));
 
   test('takes a file that is dropped on the field', () =>
@@ -231,7 +231,7 @@ describe('the table', () => {
     opened(browser, { path: PATH }, async (page) => {
       await page.getByRole('link', { name: 'kms-lyon' }).focus();
       await page.keyboard.press('Enter');
-      await page.getByRole('region', { name: 'About kms-lyon' }).first().waitFor();
+      await page.getByRole('region', { name: 'About kms-lyon' }).waitFor();
       await page.keyboard.press('Shift+F10');
       await page.getByRole('menuitem', { name: 'Set as default' }).click();
       await row(page, 'kms-lyon').getByText('Default').waitFor();

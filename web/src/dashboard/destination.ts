@@ -20,7 +20,7 @@ const BY_KIND: Record<AttentionKind, Destination> = {
   'key-alarm': { path: PROVIDERS },
   'vm-locked': { path: VMS, filter: 'locked' },
   'vm-problem': { path: VMS, filter: 'all' },
-  'recrypt-due': { path: VMS, filter: 'due' },
+  'recrypt-due': { path: '/migration' },
   'feature-disabled': { path: '/settings' },
 };
 

@@ -23,7 +23,7 @@ const attention: Record<AttentionKind, AttentionText> = {
   'key-alarm': { says: (count, name) => `${keys(count)} of ${name} must not be used any more, and VMs still use them.`, button: 'Look at it' },
   'vm-locked': { says: (count, name) => `Locked, because keys are missing: ${name || vms(count)}.`, button: 'Show' },
   'vm-problem': { says: (count, name) => `Something is wrong with ${name || vms(count)}.`, button: 'Show' },
-  'recrypt-due': { says: (count, name) => `A re-encryption is due: ${name || vms(count)}.`, button: 'Show' },
+  'recrypt-due': { says: (count, name) => `A re-encryption is due: ${name || vms(count)}.`, button: 'Re-encrypt' },
   'feature-disabled': { says: () => 'Native key providers cannot be created or restored: the feature is switched off.', button: 'Settings' },
 };
 

@@ -30,7 +30,7 @@ export const dashboard: Dictionary['dashboard'] = {
     },
     'vm-locked': { says: (count, name) => `Verrouillage : ${name || vms(count)}, des clés manquent.`, button: 'Afficher' },
     'vm-problem': { says: (count, name) => `Quelque chose ne va pas : ${name || vms(count)}.`, button: 'Afficher' },
-    'recrypt-due': { says: (count, name) => `Un nouveau chiffrement est à faire : ${name || vms(count)}.`, button: 'Afficher' },
+    'recrypt-due': { says: (count, name) => `Un nouveau chiffrement est à faire : ${name || vms(count)}.`, button: 'Chiffrer à nouveau' },
     'feature-disabled': {
       says: () => 'Les fournisseurs de clés natifs ne peuvent être ni créés ni restaurés : la fonctionnalité est désactivée.',
       button: 'Paramètres',

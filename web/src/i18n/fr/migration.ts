@@ -25,7 +25,7 @@ export const migration: Dictionary['migration'] = {
   dueHint: 'Avec leur fournisseur actuel, elles reçoivent ici sa clé la plus récente. Un chiffrement profond se demande VM par VM.',
   showDue: 'Les afficher',
   target: 'Avec quel fournisseur de clés ?',
-  sameHint: 'Il reste ; ses VM reçoivent sa clé la plus récente.',
+  sameHint: 'Elles y restent et reçoivent sa clé la plus récente.',
   cannotEncrypt: 'Il ne peut pas chiffrer maintenant.',
   none: 'Aucun fournisseur de clés ne peut chiffrer maintenant. Un natif doit d’abord être sauvegardé, un standard approuvé.',
   effects: {
@@ -36,7 +36,7 @@ export const migration: Dictionary['migration'] = {
     },
     standard: { standard: OWN_KEY, native: OWN_KEY, any: OWN_KEY },
   },
-  same: 'Les VM gardent leur fournisseur de clés et reçoivent sa clé la plus récente.',
+  same: 'Les VM gardent leur fournisseur de clés. Celles qui n’ont pas sa clé la plus récente la reçoivent.',
   jobs: 'Demandes simultanées aux serveurs de clés',
   jobsHint: 'Vide : 8. Un nombre plus petit ménage un serveur de clés lent.',
   more: 'Plus d’options',
