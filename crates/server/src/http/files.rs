@@ -3,14 +3,17 @@
 use std::{collections::HashMap, sync::Arc};
 
 use axum::{
-    extract::State,
+    extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
+    middleware::Next,
     response::{IntoResponse, Response},
 };
 
 use super::problems;
 use crate::console::ConsoleFile;
 
+/// What is below it is no file.
+const API: &str = "/api/";
 /// The page, whatever of its own addresses was asked for.
 const PAGE: &str = "index.html";
 /// Files below it have a digest in their name.
@@ -44,13 +47,22 @@ impl Files {
     }
 }
 
-/// Answers with a file.
-pub(super) async fn answer(State(files): State<Files>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
+/// Answers with a file, unless the API is asked.
+///
+/// No route does it: a route's parameter for what is below `/api/` would be counted as one of the API's own.
+pub(super) async fn beside_the_api(State(files): State<Files>, request: Request, next: Next) -> Response {
+    if request.uri().path().starts_with(API) {
+        return next.run(request).await;
+    }
+    answer(&files, request.method().clone(), request.uri().clone(), request.headers()).await
+}
+
+async fn answer(files: &Files, method: Method, uri: Uri, headers: &HeaderMap) -> Response {
     if !matches!(method, Method::GET | Method::HEAD) {
         return problems::method_not_allowed(method).await.into_response();
     }
     match files.find(uri.path()) {
-        Some(file) => (caching(file), send(file, &headers)).into_response(),
+        Some(file) => (caching(file), send(file, headers)).into_response(),
         None => problems::not_found(uri).await.into_response(),
     }
 }
@@ -117,7 +129,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_answer_forbids_what_the_page_does_not_need() {
-        let answer = answer(State(files()), Method::GET, Uri::from_static("/"), HeaderMap::new()).await;
+        let answer = answer(&files(), Method::GET, Uri::from_static("/"), &HeaderMap::new()).await;
         let answer = protect(answer).await;
         let policy = answer.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("text");
         assert!(!policy.contains("unsafe") && policy.contains("default-src 'none'"), "{policy}");
@@ -128,7 +140,7 @@ mod tests {
     #[tokio::test]
     async fn what_can_be_sent_compressed_is() {
         let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static("br, gzip;q=1"))]);
-        let answer = answer(State(files()), Method::GET, Uri::from_static("/assets/a-1.js"), headers).await;
+        let answer = answer(&files(), Method::GET, Uri::from_static("/assets/a-1.js"), &headers).await;
         assert_eq!(answer.headers()[header::CONTENT_ENCODING], "gzip");
         assert!(answer.headers()[header::CACHE_CONTROL].to_str().expect("text").contains("immutable"));
     }

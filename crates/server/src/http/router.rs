@@ -38,14 +38,11 @@ pub(super) fn service(core: Arc<Core>, data: PathBuf) -> Router {
 /// The web console: its files, and the API for who is signed in.
 pub(super) fn console(core: Arc<Core>, data: PathBuf, files: &[ConsoleFile], tls: bool) -> Router {
     let gate = Gate { core: Arc::clone(&core), cookie: SessionCookie::new(tls), loopback: !tls };
-    let api = Router::new()
+    Router::new()
         .fallback_service(routes(core, data, everywhere().merge(in_the_console())))
         .layer(middleware::from_fn(verbs::rewrite))
-        .layer(middleware::from_fn_with_state(gate, guard::admit));
-    Router::new()
-        .route_service("/api/{*path}", api)
-        .fallback(files::answer)
-        .with_state(Files::new(files))
+        .layer(middleware::from_fn_with_state(gate, guard::admit))
+        .layer(middleware::from_fn_with_state(Files::new(files), files::beside_the_api))
         .layer(middleware::map_response(files::protect))
         .layer(middleware::from_fn(log))
 }

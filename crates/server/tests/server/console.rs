@@ -118,6 +118,10 @@ async fn who_is_signed_in_uses_the_api_as_himself_until_he_signs_out() {
     let session = browser.get("/api/v1/session").await.json();
     let made = browser.post("/api/v1/providers", r#"{"name":"nkp"}"#).await;
     assert_eq!(made.status, 201, "{made:?}");
+    let named = browser.get("/api/v1/providers/nkp").await;
+    assert_eq!(named.json()["name"], "nkp");
+    let default = browser.post("/api/v1/providers/nkp:set-default", "").await;
+    assert_eq!(default.json()["default"], true, "{default:?}");
     let events = browser.get("/api/v1/events").await.json();
     assert_eq!(events[0]["by"]["user"], session["user"]);
     assert_eq!(browser.sign_out().await.status, 204);
