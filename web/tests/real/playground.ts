@@ -1,6 +1,6 @@
 // The real thing: two servers on private libvirts with real guests, and a key server, as `make playground` shows them to people.
 import { execFileSync, spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, truncateSync } from 'node:fs';
 import { createInterface, type Interface } from 'node:readline';
 
 const TARGET = new URL('../../../target/debug/', import.meta.url).pathname;
@@ -59,14 +59,25 @@ export class Playground {
     return this.cadenas(site, 'console', '--no-browser', '--quiet').trim();
   }
 
+  /** Forgets what a guest has said so far. */
+  forget(name: string): void {
+    truncateSync(this.#consoleOf(name));
+  }
+
   /** Waits until a guest has said something on its console. */
   async hears(name: string, text: string): Promise<void> {
-    const path = this.contents.guests.find((guest) => guest.name === name)?.console ?? '';
+    const path = this.#consoleOf(name);
     const end = Date.now() + PATIENCE_MS;
     for (let said = ''; !said.includes(text); said = readFileSync(path, 'utf8')) {
       if (Date.now() > end) throw new Error(`${name} has not said ${text}, but:\n${said}`);
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
+  }
+
+  #consoleOf(name: string): string {
+    const guest = this.contents.guests.find((guest) => guest.name === name);
+    if (!guest) throw new Error(`there is no guest ${name}`);
+    return guest.console;
   }
 
   /** Ends it; it leaves nothing. */

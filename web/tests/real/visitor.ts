@@ -1,4 +1,6 @@
 // Somebody at a browser, on the console of a real server, in one of its languages.
+import { join } from 'node:path';
+
 import type { Browser, BrowserContext, Locator, Page } from 'playwright-core';
 
 import { en, type Dictionary } from '../../src/i18n/en';
@@ -7,9 +9,10 @@ import type { Playground, Site } from './playground';
 
 export type Code = 'en' | 'fr';
 export const PASSWORD = 'correct horse battery staple';
+const FAILURES = new URL('../../../target/console-failures/', import.meta.url).pathname;
 const DICTIONARIES = { en, fr };
 /** Copies and key derivations take their time on a busy machine. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = Number(process.env['PATIENCE_MS'] ?? 60_000);
 
 export class Visitor {
   readonly t: Dictionary;
@@ -38,6 +41,11 @@ export class Visitor {
     return this.window.close();
   }
 
+  /** What is seen when a test fails, beside what else the build leaves. */
+  async picture(name: string): Promise<void> {
+    await this.page.screenshot({ path: join(FAILURES, `${name.replaceAll(/\W+/g, '-')}.png`) });
+  }
+
   get dialog(): Locator {
     return this.page.getByRole('dialog');
   }
@@ -48,6 +56,10 @@ export class Visitor {
 
   press(name: string): Promise<void> {
     return this.dialog.getByRole('button', { name, exact: true }).click();
+  }
+
+  next(): Promise<void> {
+    return this.page.getByRole('button', { name: this.t.migration.next, exact: true }).click();
   }
 
   says(text: string): Promise<void> {

@@ -1,11 +1,11 @@
 // The whole way of a VM, clicked in a real browser on a real server with a real guest and a real key server, in both languages.
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, cpSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
 import { launch } from '../browser';
 import { Playground } from './playground';
@@ -25,6 +25,9 @@ describe.each<Code>(['en', 'fr'])('in %s', (language) => {
     folder = mkdtempSync(join(tmpdir(), 'cadenas-console-'));
     playground = await Playground.open();
     visitor = await Visitor.at(browser, playground, playground.contents.sites.paris, language);
+  });
+  afterEach(async ({ task }) => {
+    if (task.result?.state === 'fail') await visitor.picture(`${language} ${task.name}`);
   });
   afterAll(async () => {
     await visitor.leave();
@@ -111,11 +114,23 @@ describe.each<Code>(['en', 'fr'])('in %s', (language) => {
     expect(playground.virsh(paris, 'domstate', 'web01').trim()).toBe('running');
   });
 
-  test('a VM leaves the key server', async () => {
-    const { t } = visitor;
+  test('its VMs leave the key server by the wizard, with a report to keep', async () => {
+    const { t, page } = visitor;
+    await visitor.go('/migration');
+    await page.getByRole('radio', { name: t.migration.from('cluster') }).check();
+    await visitor.next();
+    await page.getByRole('radio', { name: 'nkp' }).check();
+    await visitor.next();
+    const coming = page.waitForEvent('download');
+    await page.getByRole('button', { name: t.migration.downloadPlan }).click();
+    await coming;
+    await page.getByRole('button', { name: t.migration.start(1) }).click();
+    await visitor.says(t.migration.left('cluster'));
+    const report = page.waitForEvent('download');
+    await page.getByRole('button', { name: t.migration.reportCsv }).click();
+    await (await report).saveAs(join(folder, 'report.csv'));
+    expect(readFileSync(join(folder, 'report.csv'), 'utf8')).toContain('mail01');
     await visitor.vm('mail01');
-    await visitor.act(t.operations.names.recrypt, t.operations.menus.policies);
-    await visitor.press(t.operations.titles.recrypt);
     await visitor.says(t.vm.byKind.native);
     await playground.tell('kms stop');
     await visitor.act(t.operations.names.start, t.operations.menus.power);
@@ -124,7 +139,10 @@ describe.each<Code>(['en', 'fr'])('in %s', (language) => {
 
   test('on another site the backup unlocks it', async () => {
     const { lyon, paris } = playground.contents.sites;
-    playground.cadenas(paris, 'vm', 'kill', 'web01');
+    await visitor.vm('web01');
+    await visitor.act(visitor.t.operations.names.kill, visitor.t.operations.menus.power);
+    await visitor.press(visitor.t.operations.titles.kill);
+    await visitor.page.locator('main').getByText(visitor.t.inventory.powers.off, { exact: true }).first().waitFor();
     const home = join(lyon.datastore, 'web01');
     cpSync(join(paris.datastore, 'web01'), home, { recursive: true });
     const there = await Visitor.at(browser, playground, lyon, language);
@@ -143,6 +161,7 @@ describe.each<Code>(['en', 'fr'])('in %s', (language) => {
     await there.says(t.providers.restore.outcomes.created('nkp'));
     expect(await there.holds(PASSWORD)).toBe(false);
     await there.vm('web01');
+    playground.forget('web01');
     await there.act(t.operations.names.start, t.operations.menus.power);
     await playground.hears('web01', 'MARK-READ vdb 8 ok');
     playground.cadenas(lyon, 'vm', 'kill', 'web01');
