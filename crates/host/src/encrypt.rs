@@ -61,10 +61,7 @@ impl Inner {
 
     fn plan(&self, vm: VmId, domain: &DomainSummary, request: Request) -> Result<EncryptPlan, Problem> {
         let found = encryptable(&*self.hypervisor, domain, &request.disks)?;
-        let name: VmName = domain.name.parse().map_err(|error: NotAVmName| {
-            Problem::new(ProblemCode::BadName, error.to_string())
-                .next(format!("rename the VM: `virsh domrename {} NEW`", domain.name))
-        })?;
+        let name = vm_name(domain)?;
         let into = request.format.map(|format| match format {
             ApiDiskFormat::Qcow2 => DiskFormat::Qcow2,
             ApiDiskFormat::Luks => DiskFormat::Luks,
@@ -158,7 +155,15 @@ fn already_encrypted(name: &str) -> Problem {
         .next(format!("`cadenas vm recrypt {name}` changes its key, `cadenas vm decrypt {name}` makes it plain"))
 }
 
-fn plain_disk(disk: FileDisk, into: Option<DiskFormat>) -> PlainDisk {
+/// The name that the home and its descriptor are called after.
+pub(crate) fn vm_name(domain: &DomainSummary) -> Result<VmName, Problem> {
+    domain.name.parse().map_err(|error: NotAVmName| {
+        Problem::new(ProblemCode::BadName, error.to_string())
+            .next(format!("rename the VM: `virsh domrename {} NEW`", domain.name))
+    })
+}
+
+pub(crate) fn plain_disk(disk: FileDisk, into: Option<DiskFormat>) -> PlainDisk {
     let format = if disk.qcow2 { PlainFormat::Qcow2 } else { PlainFormat::Raw };
     PlainDisk { target: disk.target, path: disk.path, format, into }
 }

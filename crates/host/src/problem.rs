@@ -130,7 +130,7 @@ fn undone(code: ProblemCode, error: Error<'_>) -> Problem {
     }
 }
 
-fn from_refusal(refusal: &Refusal) -> Problem {
+pub(crate) fn from_refusal(refusal: &Refusal) -> Problem {
     match refusal {
         Refusal::Key(_) => problem(ProblemCode::ProviderNotUsable, refusal),
         Refusal::Journal(_) => problem(ProblemCode::NeedsRepair, refusal),

@@ -8,12 +8,14 @@ use std::{
 
 use cadenas_api::{Problem, ProblemCode, RewriteEstimate};
 use cadenas_keys::VmId;
-use cadenas_vmhome::free_bytes;
+use cadenas_vmhome::{foresee, free_bytes};
 
 use crate::{
     domain::encryptable,
+    encrypt::{plain_disk, vm_name},
     local::Inner,
     locate::{Located, unreadable},
+    problem::from_refusal,
 };
 
 /// What a descriptor, headers and the file system's own needs take beside the disks.
@@ -25,8 +27,11 @@ impl Inner {
         let disks: Vec<PathBuf> = match self.locate(vm)? {
             Located::Domain(domain) => {
                 let found = encryptable(&*self.hypervisor, &domain, &[])?;
+                vm_name(&domain)?;
                 found.home(None)?;
-                found.disks.into_iter().map(|disk| disk.path).collect()
+                let disks: Vec<_> = found.disks.into_iter().map(|disk| plain_disk(disk, None)).collect();
+                foresee(&disks).map_err(|refusal| from_refusal(&refusal))?;
+                disks.into_iter().map(|disk| disk.path).collect()
             }
             Located::Home(home) => home.disks().iter().map(|disk| home.disk_path(disk)).collect(),
             Located::Unreadable(entry, error) => return Err(unreadable(&entry, &error)),

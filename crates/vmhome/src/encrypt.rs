@@ -1,7 +1,8 @@
 //! Encrypt: from plain disks and a libvirt definition to a VM home.
 
 use std::{
-    fmt, fs,
+    fmt,
+    fs::{self, Metadata},
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
@@ -89,6 +90,19 @@ pub fn encrypt(plan: &EncryptPlan, context: Context<'_>) -> Result<Made, Transit
     let in_place = || in_place(plan, context).map(|done| (done, Vec::new()));
     let ((done, dropped_bitmaps), in_place) = plan.method.run(|| by_copy(plan, context), in_place)?;
     Ok(Made { home: done.home.expect("an encryption makes a descriptor"), in_place, dropped_bitmaps })
+}
+
+/// Whether plain disks could be encrypted, as far as can be told without keeping anybody out of them meanwhile.
+///
+/// # Errors
+/// What [`encrypt()`] would refuse them for.
+pub fn foresee(disks: &[PlainDisk]) -> Result<(), Refusal> {
+    disks.iter().try_for_each(|disk| {
+        let path = files::absolute(&disk.path)?;
+        let refused = |problem| Refusal::PlainDisk { target: disk.target.clone(), path: path.clone(), problem };
+        let file = open_plain(disk, &path, Access::Read, refused)?;
+        check_file(disk, &file, refused).map(drop)
+    })
 }
 
 fn by_copy(plan: &EncryptPlan, context: Context<'_>) -> Result<(Done, Vec<String>), TransitionError> {
@@ -249,22 +263,13 @@ fn check_disk(
     (claims, access): (&mut Claims, Access),
     refused: impl Fn(PlainDiskProblem) -> Refusal,
 ) -> Result<Checked, Refusal> {
-    match Kind::of(path)? {
-        Kind::File => {}
-        other => return Err(refused(PlainDiskProblem::NotAFile(other.words()))),
-    }
-    let unreadable = |source| Refusal::Image { target: disk.target.clone(), source };
-    let file = File::open(path, access).map_err(unreadable)?;
+    let file = open_plain(disk, path, access, &refused)?;
     claims.image(&file).map_err(ClaimError::from)?;
-    let metadata = fs::symlink_metadata(path).map_err(FileError::on("looking at", path))?;
-    if metadata.nlink() > 1 {
-        return Err(refused(PlainDiskProblem::HardLinked(metadata.nlink())));
-    }
-    let info = inspect(&file).map_err(unreadable)?;
-    check_image(disk.format, &info).map_err(&refused)?;
+    let (metadata, info) = check_file(disk, &file, &refused)?;
     if info.snapshots > 0 && access == Access::Read {
         return Err(refused(PlainDiskProblem::Snapshots(info.snapshots)));
     }
+    let unreadable = |source| Refusal::Image { target: disk.target.clone(), source };
     let original = Original {
         path: path.to_str().ok_or_else(|| refused(PlainDiskProblem::NotUtf8))?.to_owned(),
         image: plain_image(&info, metadata.len()),
@@ -287,6 +292,32 @@ fn check_disk(
         bitmaps: bitmaps_of(&disk.target, &info).collect(),
         file,
     })
+}
+
+fn open_plain(
+    disk: &PlainDisk,
+    path: &Path,
+    access: Access,
+    refused: impl Fn(PlainDiskProblem) -> Refusal,
+) -> Result<File, Refusal> {
+    match Kind::of(path)? {
+        Kind::File => File::open(path, access).map_err(|source| Refusal::Image { target: disk.target.clone(), source }),
+        other => Err(refused(PlainDiskProblem::NotAFile(other.words()))),
+    }
+}
+
+fn check_file(
+    disk: &PlainDisk,
+    file: &File,
+    refused: impl Fn(PlainDiskProblem) -> Refusal,
+) -> Result<(Metadata, ImageInfo), Refusal> {
+    let metadata = fs::symlink_metadata(file.path()).map_err(FileError::on("looking at", file.path()))?;
+    if metadata.nlink() > 1 {
+        return Err(refused(PlainDiskProblem::HardLinked(metadata.nlink())));
+    }
+    let info = inspect(file).map_err(|source| Refusal::Image { target: disk.target.clone(), source })?;
+    check_image(disk.format, &info).map_err(refused)?;
+    Ok((metadata, info))
 }
 
 /// The image must be what the domain says. A raw disk into which its guest wrote another format's first bytes is refused,

@@ -56,7 +56,7 @@ pub use descriptor::{
     Descriptor, DescriptorError, DiskEntry, DiskFormat, FORMAT_VERSION, Header, HomeError, MAX_DESCRIPTOR_BYTES,
 };
 pub use disk::{DiskError, DiskProblem, DiskSource};
-pub use encrypt::{EncryptPlan, PlainDisk, PlainFormat, encrypt};
+pub use encrypt::{EncryptPlan, PlainDisk, PlainFormat, encrypt, foresee};
 
 pub use error::{Cause, PlainDiskProblem, Refusal, TransitionError};
 pub use files::{FileError, ReadError, free_bytes};

@@ -59,9 +59,12 @@ async fn what_rewriting_its_disks_would_be_is_told_before_and_after_encryption()
 async fn a_vm_that_cannot_be_encrypted_is_told_before_it_is_tried() {
     let scene = Scene::new().await;
     let disk = scene.disk("web01.qcow2", "qcow2");
-    let vm = scene.define("web01", &file_disk("vda", &disk, "vmdk"));
-    let foretold = scene.host.estimate_rewrite(vm).await.expect_err("a format that is not handled");
-    assert_eq!(foretold, scene.encrypt(vm).await.expect_err("the same"));
+    let missing = scene.path("missing.qcow2");
+    for (name, file, format) in [("web01", &disk, "vmdk"), ("web02", &disk, "raw"), ("web03", &missing, "qcow2")] {
+        let vm = scene.define(name, &file_disk("vda", file, format));
+        let foretold = scene.host.estimate_rewrite(vm).await.expect_err("a disk that is unfit");
+        assert_eq!(foretold, scene.encrypt(vm).await.expect_err("the same"), "{name}");
+    }
 }
 
 #[tokio::test]
