@@ -6,6 +6,11 @@ export class Sending {
   busy = $state(false);
   problem = $state.raw<Problem>();
 
+  /** What is asked next is another thing. */
+  forget(): void {
+    this.problem = undefined;
+  }
+
   /** Makes the request unless one is under way; what it gave, or undefined if it was refused. */
   async send<T>(request: () => Promise<T>): Promise<T | undefined> {
     if (this.busy) return undefined;
