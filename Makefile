@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/target/testbed/node/bin:$(PATH)
 
 FEATURES := --features cadenas-cli/crash-points
 
-.PHONY: help setup guest demo playground test lint bench openapi
+.PHONY: help setup guest demo playground pictures test lint bench openapi
 
 help:          ## What there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/'
@@ -24,6 +24,17 @@ demo: guest    ## Encrypt a real VM, start it, change its key while it runs
 playground: guest  ## Two sites with VMs and a key server, to click through the web console
 	cargo build --locked -p cadenas-cli -p cadenas-e2e
 	CADENAS_BIN=$(CURDIR)/target/debug/cadenas target/debug/playground
+
+pictures:      ## Take the user guide's pictures anew, in a real browser on real servers
+	@command -v pngquant > /dev/null || { echo "pictures: install pngquant first (apt-get install pngquant)"; exit 1; }
+	@e2e/setup.sh cargo-nextest
+	cargo build --locked -p cadenas-cli -p cadenas-e2e
+	rm -rf target/pictures
+	CADENAS_PICTURES=$(CURDIR)/target/pictures npm --prefix web run test:real -- workflow
+	pngquant --force --ext .png --speed 1 --strip --nofs target/pictures/*/*.png
+	rm -rf docs/pictures
+	mv target/pictures docs/pictures
+	npm --prefix web test -- guide
 
 test:          ## Every test, the real ones included
 	@e2e/setup.sh cargo-nextest

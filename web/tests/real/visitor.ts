@@ -5,6 +5,7 @@ import type { Browser, BrowserContext, Locator, Page } from 'playwright-core';
 
 import { en, type Dictionary } from '../../src/i18n/en';
 import { fr } from '../../src/i18n/fr';
+import { Pictures, type StandIns } from './pictures';
 import type { Playground, Site } from './playground';
 
 export type Code = 'en' | 'fr';
@@ -16,6 +17,7 @@ const PATIENCE_MS = Number(process.env['PATIENCE_MS'] ?? 60_000);
 
 export class Visitor {
   readonly t: Dictionary;
+  private readonly pictures: Pictures;
 
   private constructor(
     readonly page: Page,
@@ -25,11 +27,12 @@ export class Visitor {
     language: Code,
   ) {
     this.t = DICTIONARIES[language];
+    this.pictures = new Pictures(page, language, () => this.#standIns());
   }
 
   /** Comes in by a link that works once. */
   static async at(browser: Browser, playground: Playground, site: Site, language: Code): Promise<Visitor> {
-    const window = await browser.newContext({ locale: language, viewport: { width: 1360, height: 860 } });
+    const window = await browser.newContext({ locale: language, viewport: { width: 1280, height: 800 } });
     window.setDefaultTimeout(PATIENCE_MS);
     const page = await window.newPage();
     await page.goto(playground.link(site));
@@ -44,6 +47,24 @@ export class Visitor {
   /** What is seen when a test fails, beside what else the build leaves. */
   async picture(name: string): Promise<void> {
     await this.page.screenshot({ path: join(FAILURES, `${name.replaceAll(/\W+/g, '-')}.png`) });
+  }
+
+  /** For the user guide: what is seen now, or only a part of it. */
+  async illustrate(name: string, part?: Locator): Promise<void> {
+    await this.page.getByText(this.t.common.loading).first().waitFor({ state: 'hidden' });
+    await this.pictures.take(name, part);
+  }
+
+  /** Names for what is called otherwise on every machine that the tests run on. */
+  async #standIns(): Promise<StandIns> {
+    const { sites, kms } = this.playground.contents;
+    const host = await this.page.evaluate(() => fetch('/api/v1/summary').then((answer) => answer.json() as Promise<{ host?: string }>));
+    return [
+      [this.site.datastore, '/srv/vms'],
+      [this.site.data, '/var/lib/cadenas'],
+      [kms.address, 'kms.example.org:5696'],
+      ...(host.host ? [[host.host, this.site === sites.paris ? 'paris-01' : 'lyon-01'] as const] : []),
+    ];
   }
 
   get dialog(): Locator {
@@ -85,6 +106,7 @@ export class Visitor {
     await this.providers();
     await this.choose(this.t.providers.add, this.t.providers.addNative);
     await this.dialog.getByLabel(this.t.providers.name, { exact: true }).fill(name);
+    await this.illustrate('add-native', this.dialog);
     await this.press(this.t.providers.create.button);
     await this.dialog.getByText(this.t.providers.backup.lead).waitFor();
   }
@@ -95,6 +117,7 @@ export class Visitor {
     await this.dialog.getByLabel(t.password, { exact: true }).fill(password);
     await this.dialog.getByLabel(t.again, { exact: true }).fill(password);
     await this.dialog.getByLabel(t.saved).check();
+    await this.illustrate('back-up', this.dialog);
     const coming = this.page.waitForEvent('download');
     await this.press(t.button);
     await (await coming).saveAs(file);
@@ -103,6 +126,7 @@ export class Visitor {
   async prove(name: string, file: string): Promise<void> {
     const t = this.t.providers.backup;
     await this.dialog.getByLabel(t.file).setInputFiles(file);
+    await this.illustrate('prove', this.dialog);
     await this.press(t.button2);
     await this.says(t.proved(name));
   }
@@ -117,8 +141,25 @@ export class Visitor {
   /** An item of the VM's Actions, below one of its groups if it is in one. */
   async act(item: string, group?: string): Promise<void> {
     await this.page.locator('main').getByRole('button', { name: this.t.common.actions, exact: true }).click();
-    if (group) await this.page.getByRole('menuitem', { name: group }).click();
+    if (group) await this.#group(group);
     await this.page.getByRole('menuitem', { name: item, exact: true }).click();
+  }
+
+  /** The same menu, on a right click on the VM in the inventory; one of its groups is open. */
+  async rightClick(name: string, group: string): Promise<void> {
+    await this.page.getByRole('treeitem', { name: new RegExp(name) }).click({ button: 'right' });
+    await this.#group(group);
+  }
+
+  #group(name: string): Promise<void> {
+    return this.page.getByRole('menuitem', { name }).click();
+  }
+
+  /** Waits for the newest task of a kind to end well. */
+  async completes(kind: string): Promise<void> {
+    const tasks = this.page.getByRole('region', { name: this.t.tasks.title });
+    const newest = tasks.getByRole('row').filter({ has: this.page.getByRole('cell', { name: this.t.tasks.kinds[kind] ?? kind, exact: true }) });
+    await newest.first().getByText(this.t.tasks.states.succeeded).waitFor();
   }
 
   /** Encrypts the VM that is shown, with the default provider or the one that is named. */
