@@ -8,7 +8,7 @@ export default defineConfig({
       { test: { name: 'pure', include: ['src/**/*.test.ts'] } },
       // In a browser, against what `npm run build` made.
       // In a browser, against real servers and guests: `cargo build` made the programs.
-      { test: { name: 'real', include: ['tests/real/*.test.ts'], testTimeout: 180_000, hookTimeout: 180_000 } },
+      { test: { name: 'real', include: ['tests/real/**/*.test.ts'], testTimeout: 180_000, hookTimeout: 180_000 } },
       { test: { name: 'browser', include: ['tests/*.test.ts'], testTimeout: 30_000, hookTimeout: 30_000 } },
     ],
   },

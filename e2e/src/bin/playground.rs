@@ -106,7 +106,9 @@ impl Playground {
 fn site(world: &World) -> Value {
     let path = |path: &Path| path.display().to_string();
     json!({
+        "server": world.cadenas.pid(),
         "socket": path(&world.cadenas.socket()),
+        "data": path(world.cadenas.data_dir()),
         "libvirt": world.libvirt.uri(),
         "datastore": path(&world.libvirt.datastore()),
     })

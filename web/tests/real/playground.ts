@@ -7,6 +7,9 @@ const TARGET = new URL('../../../target/debug/', import.meta.url).pathname;
 const PATIENCE_MS = 90_000;
 
 export interface Site {
+  /** The process. */
+  server: number;
+  data: string;
   socket: string;
   libvirt: string;
   datastore: string;

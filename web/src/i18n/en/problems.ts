@@ -10,7 +10,7 @@ export interface ProblemText {
 export const problems: Record<ProblemCode, ProblemText> = {
   unreachable: { title: 'The server does not answer', next: 'Check on the host that `cadenas serve` runs, then try again.' },
   'bad-request': { title: 'The request is not understood' },
-  'bad-name': { title: 'The name is not allowed', next: 'Use 1 to 63 letters, digits, dots, hyphens or underscores.' },
+  'bad-name': { title: 'The name is not allowed' },
   forbidden: { title: 'Not allowed' },
   'not-signed-in': { title: 'Not signed in', next: 'Run `cadenas console` on the host, and open the link that it prints.' },
   'link-spent': { title: 'The link does not work any more', next: 'Run `cadenas console` on the host for a new one.' },

@@ -3,7 +3,7 @@ import type { Dictionary } from '../en';
 export const problems: Dictionary['problems'] = {
   unreachable: { title: 'Le serveur ne répond pas', next: 'Vérifiez sur l’hôte que `cadenas serve` est en cours d’exécution, puis réessayez.' },
   'bad-request': { title: 'La demande n’est pas comprise' },
-  'bad-name': { title: 'Le nom n’est pas autorisé', next: 'Utilisez de 1 à 63 lettres, chiffres, points, traits d’union ou traits de soulignement.' },
+  'bad-name': { title: 'Le nom n’est pas autorisé', next: 'Choisissez un autre nom selon la règle donnée ci-dessus.' },
   forbidden: { title: 'Non autorisé' },
   'not-signed-in': { title: 'Non connecté', next: 'Exécutez `cadenas console` sur l’hôte et ouvrez le lien affiché.' },
   'link-spent': { title: 'Le lien ne fonctionne plus', next: 'Exécutez `cadenas console` sur l’hôte pour en obtenir un autre.' },
