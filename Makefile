@@ -42,6 +42,8 @@ test:          ## Every test, the real ones included
 	npm --prefix web test
 	npm --prefix web run build
 	npm --prefix web run test:browser
+	cargo build --workspace --bins --locked $(FEATURES)
+	npm --prefix web run test:real
 
 lint:          ## Format, clippy, the console's types, licences and advisories
 	@e2e/setup.sh cargo-deny

@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    slice,
     time::Duration,
 };
 
@@ -90,11 +91,20 @@ impl World {
     /// Defines a guest with one disk that has booted once, written its marks, and is off.
     #[must_use]
     pub fn marked_guest(&self, guest: Guest) -> Guest {
-        self.define(&guest);
-        self.libvirt.virsh(&["start", &guest.name]);
-        guest.wait_for_console("GUEST-READY", BOOT);
-        self.libvirt.virsh(&["destroy", &guest.name]);
+        self.mark(slice::from_ref(&guest));
         guest
+    }
+
+    /// Defines guests and boots each once, all at the same time, so that they write their marks; then they are off.
+    pub fn mark(&self, guests: &[Guest]) {
+        for guest in guests {
+            self.define(guest);
+            self.libvirt.virsh(&["start", &guest.name]);
+        }
+        for guest in guests {
+            guest.wait_for_console("GUEST-READY", BOOT);
+            self.libvirt.virsh(&["destroy", &guest.name]);
+        }
     }
 
     /// What a command says in JSON.

@@ -58,7 +58,8 @@ impl Playground {
             Guest::builder("db01", &datastore).disk(DiskFormat::Raw, 32 << 20),
             Guest::builder("mail01", &datastore).disk(DiskFormat::Qcow2, 256 << 20),
         ];
-        let guests = guests.map(|guest| paris.marked_guest(guest.steps("marks,tick").create()));
+        let guests = guests.map(|guest| guest.steps("marks,tick").create());
+        paris.mark(&guests);
         Self { paris, lyon, kms, guests: guests.into() }
     }
 
