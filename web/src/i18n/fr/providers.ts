@@ -105,7 +105,7 @@ export const providers: Dictionary['providers'] = {
   nameHint: '1 à 63 lettres, chiffres, points, traits d’union et traits de soulignement',
   file: { choose: 'Choisir un fichier', none: 'aucun choisi' },
   create: {
-    tpm: 'Utiliser le fournisseur de clés uniquement avec des hôtes protégés par TPM 2.0',
+    tpm: 'Utiliser le fournisseur de clés uniquement avec des hôtes protégés par TPM\u00a02.0',
     tpmOff: 'Impossible ici : la clé racine de cet hôte est dans un fichier. Démarrez d’abord le serveur avec --seal tpm.',
     tpmOn: 'Une copie de ce fournisseur de clés ne s’ouvre alors sur aucun hôte sans TPM.',
     then: 'Il ne chiffre rien avant d’être sauvegardé, ce qui vient ensuite.',
