@@ -1,50 +1,79 @@
-// The first view comes within a second, and 10,000 VMs scroll without a long frame.
+// Figures: when the first view comes, and how long the frames are while 10,000 VMs scroll, beside a bare list in the same run.
 import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, test } from 'vitest';
 
-import { launch, opened } from './browser';
+import { launch, opened } from '../tests/browser';
 
-const FIRST_VIEW_MS = 1_000;
-const LONG_FRAME_MS = 50;
+const VMS = 10_000;
+const RUNS = 3;
 
 let browser: Browser;
 beforeAll(async () => void (browser = await launch()));
 afterAll(() => browser.close());
 
-test('the first view', () =>
-  opened(browser, { vms: 10_000 }, async (page) => {
-    await page.getByText('Needs attention').waitFor();
-    const shown = await page.evaluate(() => performance.getEntriesByType('paint').map(({ startTime }) => startTime));
-    console.log(`first view after ${Math.round(Math.max(...shown))} ms`);
-    expect(Math.max(...shown)).toBeLessThan(FIRST_VIEW_MS);
-  }));
+test('first view, with a cold cache', async () => {
+  const firsts: number[] = [];
+  for (let run = 0; run < RUNS; run++) {
+    await opened(browser, { vms: VMS }, async (page) => {
+      await page.getByText('Needs attention').waitFor();
+      const paints = await page.evaluate(() => performance.getEntriesByType('paint').map(({ startTime }) => startTime));
+      firsts.push(Math.max(...paints));
+    });
+  }
+  console.log(`first view after ${firsts.map(Math.round).join(', ')} ms`);
+});
 
-/** Scrolls through the whole list, a screen and a half each frame, and tells the longest frames. */
-function scroll(page: Page, selector: string): Promise<number[]> {
+test.each([
+  ['table', '/cluster/vms', '[role=grid]'],
+  ['tree', '/', '[role=tree]'],
+])(`${VMS} VMs in the %s`, async (name, path, selector) => {
+  await opened(browser, { path, vms: VMS }, async (page) => {
+    await page.locator(selector).getByText('web00001').waitFor();
+    for (let run = 0; run < RUNS; run++) {
+      const [ours, bare] = [await frames(page, selector), await bareFrames(page)];
+      console.log(`${name}: ${summary(ours)}; a bare list: ${summary(bare)}; ${(middle(ours) / middle(bare)).toFixed(2)}×`);
+    }
+  });
+});
+
+/** Scrolls through a whole list, a screen and a half each frame; milliseconds of each frame, the longest first. */
+function frames(page: Page, selector: string): Promise<number[]> {
   return page.evaluate(async (selector) => {
     const list = document.querySelector(selector);
     if (!list) throw new Error(`no ${selector}`);
-    const frames: number[] = [];
+    list.scrollTop = 0;
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const took: number[] = [];
     let last = performance.now();
     while (list.scrollTop + list.clientHeight < list.scrollHeight - 1) {
       list.scrollTop += list.clientHeight * 1.5;
       await new Promise(requestAnimationFrame);
-      frames.push(performance.now() - last);
+      took.push(performance.now() - last);
       last = performance.now();
     }
-    return frames.sort((one, other) => other - one);
+    return took.sort((one, other) => other - one);
   }, selector);
 }
 
-test.each([
-  ['the table', '/cluster/vms', '[role=grid]'],
-  ['the tree', '/', '[role=tree]'],
-])('10,000 VMs in %s', (name, path, selector) =>
-  opened(browser, { path, vms: 10_000 }, async (page) => {
-    await page.locator(selector).getByText('web00001').waitFor();
-    const frames = await scroll(page, selector);
-    console.log(`${name}: ${frames.length} frames, the longest ${frames.slice(0, 3).map(Math.round).join(', ')} ms`);
-    expect(frames[0]).toBeLessThan(LONG_FRAME_MS);
-    await page.locator(selector).getByText('web10000').waitFor();
-  }),
-);
+/** The same in a list of as many rows of plain text, all of them there, with nothing to fetch. */
+async function bareFrames(page: Page): Promise<number[]> {
+  await page.evaluate((vms) => {
+    const list = document.createElement('div');
+    list.id = 'bare';
+    for (let row = 0; row < vms; row++) list.append(Object.assign(document.createElement('div'), { textContent: `web${row}` }));
+    Object.assign(list.style, { position: 'fixed', inset: '0', overflow: 'auto', background: 'white', lineHeight: '32px', zIndex: '9' });
+    document.body.append(list);
+  }, VMS);
+  const took = await frames(page, '#bare');
+  await page.evaluate(() => document.querySelector('#bare')?.remove());
+  return took;
+}
+
+function middle(sorted: number[]): number {
+  return sorted[Math.floor(sorted.length / 2)] ?? NaN;
+}
+
+function summary(longestFirst: number[]): string {
+  const [longest = NaN, ninetyNinth = NaN] = [longestFirst[0], longestFirst[Math.floor(longestFirst.length / 100)]];
+  return `${longestFirst.length} frames, longest ${longest.toFixed(0)} ms, 99 % within ${ninetyNinth.toFixed(0)} ms, middle ${middle(longestFirst).toFixed(1)} ms`;
+}

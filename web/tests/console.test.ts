@@ -40,6 +40,19 @@ describe('the inventory', () => {
       await page.locator('main').getByText('300 VMs').waitFor();
     }));
 
+  test.each([
+    ['table', '/cluster/vms', 'grid'],
+    ['tree', '/', 'tree'],
+  ] as const)('is scrolled to its end in the %s, of which only what is seen exists', (_, path, role) =>
+    opened(browser, { path, vms: 10_000 }, async (page) => {
+      const list = page.getByRole(role);
+      await list.getByText('web00001').waitFor();
+      await list.evaluate((element) => element.scrollTo(0, element.scrollHeight));
+      await list.getByText('web10000').waitFor();
+      expect(await list.locator('[data-row]').count()).toBeLessThan(80);
+    }),
+  );
+
   test('is gone through with the keyboard', () =>
     opened(browser, { vms: 300 }, async (page) => {
       const tree = page.getByRole('tree');
