@@ -53,25 +53,34 @@ impl Inventory {
 
     /// Every entry, by VM ID.
     pub(crate) fn entries(&self) -> Result<Vec<Entry>, InventoryError> {
-        let failed = |source| InventoryError { path: self.folder.clone(), source };
-        let mut entries = Vec::new();
-        for file in fs::read_dir(&self.folder).map_err(failed)? {
-            let path = file.map_err(failed)?.path();
-            if path.extension().is_some_and(|extension| extension == "json") {
-                entries.push(read(&path)?);
-            }
-        }
+        let files = self.files()?;
+        let mut entries: Vec<Entry> =
+            files.iter().filter_map(|file| read(file).transpose()).collect::<Result<_, _>>()?;
         entries.sort_by_key(|entry| entry.vm);
         Ok(entries)
     }
 
+    /// Where the entries are. It changes with each that comes, is replaced or goes.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The files of the entries, for [`read`].
+    pub(crate) fn files(&self) -> Result<Vec<PathBuf>, InventoryError> {
+        let failed = |source| InventoryError { path: self.folder.clone(), source };
+        let mut files = Vec::new();
+        for file in fs::read_dir(&self.folder).map_err(failed)? {
+            let path = file.map_err(failed)?.path();
+            if path.extension().is_some_and(|extension| extension == "json") {
+                files.push(path);
+            }
+        }
+        Ok(files)
+    }
+
     /// The entry of one VM.
     pub(crate) fn entry(&self, vm: VmId) -> Result<Option<Entry>, InventoryError> {
-        let path = self.path(vm);
-        match read(&path) {
-            Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(None),
-            found => found.map(Some),
-        }
+        read(&self.path(vm))
     }
 
     /// Remembers a home, durably; an older entry of the VM is replaced.
@@ -108,14 +117,18 @@ impl Inventory {
     }
 }
 
-fn read(path: &Path) -> Result<Entry, InventoryError> {
+/// The entry in a file; `None` if the file is not there, or no more.
+pub(crate) fn read(path: &Path) -> Result<Option<Entry>, InventoryError> {
     let failed = |source| InventoryError { path: path.to_owned(), source };
-    let entry: Entry =
-        serde_json::from_slice(&fs::read(path).map_err(failed)?).map_err(|error| failed(error.into()))?;
+    let bytes = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        read => read.map_err(failed)?,
+    };
+    let entry: Entry = serde_json::from_slice(&bytes).map_err(|error| failed(error.into()))?;
     if entry.version != VERSION {
         return Err(failed(io::Error::other("it was written by a newer Cadenas")));
     }
-    Ok(entry)
+    Ok(Some(entry))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! `encrypt`, `recrypt`, `power`, `verify`, `register`; `view` shows VMs; `repair` settles what a crash interrupted.
 
 mod claims;
+mod cores;
 #[cfg(feature = "crash-points")]
 mod crash;
 pub mod doctor;
@@ -12,6 +13,7 @@ mod encrypt;
 mod events;
 mod inventory;
 mod key_users;
+mod list;
 mod local;
 mod locate;
 mod power;
@@ -20,6 +22,8 @@ mod recrypt;
 mod register;
 mod repair;
 mod rewrite;
+mod seen;
+mod stamp;
 mod verify;
 mod view;
 

@@ -19,11 +19,12 @@ use crate::{
     inventory::{Inventory, InventoryError},
     locate::look_at_home,
     repair::Settled,
+    seen::Seen,
 };
 
 /// The host's role on this machine. Cheap to clone; all clones are one host.
 #[derive(Clone)]
-pub struct LocalHost(Arc<Inner>);
+pub struct LocalHost(pub(crate) Arc<Inner>);
 
 /// What the operations share.
 pub(crate) struct Inner {
@@ -33,6 +34,7 @@ pub(crate) struct Inner {
     pub(crate) inventory: Inventory,
     pub(crate) journal: Journal,
     pub(crate) claims: Claims,
+    pub(crate) seen: Seen,
     pub(crate) events: Arc<Events>,
     pub(crate) steps: Box<dyn Steps>,
     pub(crate) settled: Settled,
@@ -61,6 +63,7 @@ impl LocalHost {
             inventory: Inventory::open(data.join("homes"))?,
             journal: Journal::open(&data.join("journal"))?,
             claims: Claims::default(),
+            seen: Seen::default(),
             events,
             steps: steps(),
             settled: Settled::default(),

@@ -1,6 +1,6 @@
 //! VMs as the API shows them.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 use cadenas_api::{
     DATASTORE_DEFAULT, Disk, MissingKey, Padlock, PowerState as ApiPower, Problem, ProviderRef, Vm, chain,
@@ -13,41 +13,38 @@ use cadenas_vmhome::{DiskEntry, VmHome};
 use crate::{
     inventory::Entry,
     local::Inner,
-    locate::{Located, open, unreadable},
-    problem::{from_hypervisor, from_inventory, interrupted},
+    locate::{Located, unreadable},
+    problem::interrupted,
+    seen::Sources,
 };
 
 impl Inner {
-    /// Every VM, by name.
-    pub(crate) fn vms(&self) -> Result<Vec<Vm>, Problem> {
-        let domains = self.hypervisor.domains().map_err(|error| from_hypervisor(&error))?;
-        let mut vms = Vec::new();
-        let mut shown = BTreeSet::new();
-        for entry in self.inventory.entries().map_err(|error| from_inventory(&error))? {
-            let domain = domains.iter().find(|domain| VmId::from(domain.uuid) == entry.vm);
-            let vm = self.show(open(entry.vm, entry).or_plain(domain), domain);
-            shown.insert(vm.id);
-            vms.push(vm);
-        }
-        let plain = domains.into_iter().filter(|domain| !shown.contains(&VmId::from(domain.uuid)));
-        vms.extend(plain.map(|domain| self.show(Located::Domain(domain), None)));
-        vms.sort_by(|one, other| (&one.name, one.id).cmp(&(&other.name, other.id)));
-        Ok(vms)
-    }
-
     /// One VM.
     pub(crate) fn vm(&self, id: VmId) -> Result<Vm, Problem> {
         let located = self.locate(id)?;
         let domain = self.domain(id)?;
-        Ok(self.show(located, domain.as_ref()))
+        let mut vm = self.show(located, domain.as_ref(), &mut Sources::none());
+        self.show_interruption(&mut vm);
+        Ok(vm)
     }
 
-    fn show(&self, located: Located, domain: Option<&DomainSummary>) -> Vm {
-        let mut vm = match located {
-            Located::Home(home) => self.show_home(&home, domain),
-            Located::Unreadable(entry, error) => show_unreadable(&entry, domain, unreadable(&entry, &error).detail),
-            Located::Domain(domain) => self.show_domain(&domain),
-        };
+    /// A VM but for what was interrupted. `sources` has what was read before, and gets what is read here.
+    pub(crate) fn show(&self, located: Located, domain: Option<&DomainSummary>, sources: &mut Sources) -> Vm {
+        match located {
+            Located::Home(home) => self.show_home(&home, domain, sources),
+            Located::Unreadable(entry, error) => {
+                sources.doubt();
+                show_unreadable(&entry, domain, unreadable(&entry, &error).detail)
+            }
+            Located::Domain(domain) => {
+                sources.doubt();
+                self.show_domain(&domain)
+            }
+        }
+    }
+
+    /// Adds that a transition of the VM was interrupted, if that is so.
+    pub(crate) fn show_interruption(&self, vm: &mut Vm) {
         if let Ok(Some(record)) = self.journal.find(vm.id)
             && self.claims.claim(vm.id).is_some()
         {
@@ -61,23 +58,23 @@ impl Inner {
                 vm.padlock = Padlock::Locked;
             }
         }
-        vm
     }
 
-    fn show_home(&self, home: &VmHome, domain: Option<&DomainSummary>) -> Vm {
+    fn show_home(&self, home: &VmHome, domain: Option<&DomainSummary>, sources: &mut Sources) -> Vm {
+        sources.add(&home.descriptor_path());
         let missing = home.missing_keys(&self.keys);
-        let mut disks: Vec<Disk> = home.disks().iter().map(|disk| show_encrypted_disk(home, disk)).collect();
+        let mut disks: Vec<Disk> = home.disks().iter().map(|disk| show_encrypted_disk(home, disk, sources)).collect();
         let mut problem = None;
         if missing.is_empty() {
             match home.unlock(&self.keys) {
-                Ok(unlocked) => disks.extend(plain_disks_beside(unlocked.domain_xml(), &disks)),
+                Ok(unlocked) => disks.extend(plain_disks_beside(unlocked.domain_xml(), &disks, sources)),
                 Err(error) => problem = Some(chain(&error)),
             }
         }
         Vm {
             id: home.vm(),
             name: home.name().as_str().to_owned(),
-            power: domain.map_or(ApiPower::Off, |domain| power(domain.state)),
+            power: power(domain),
             padlock: if missing.is_empty() { Padlock::Encrypted } else { Padlock::Locked },
             policy: home.header().policy.clone(),
             providers: providers(home.key_safe()),
@@ -91,13 +88,15 @@ impl Inner {
         }
     }
 
-    fn show_domain(&self, domain: &DomainSummary) -> Vm {
+    /// A plain VM.
+    pub(crate) fn show_domain(&self, domain: &DomainSummary) -> Vm {
         let xml = self.hypervisor.definition(domain.uuid).ok().and_then(|xml| DomainXml::parse(&xml).ok());
-        let disks = xml.iter().flat_map(DomainXml::disks).filter(|disk| is_hard_disk(disk)).map(show_plain_disk);
+        let disks = xml.iter().flat_map(DomainXml::disks).filter(|disk| is_hard_disk(disk));
+        let disks = disks.map(|disk| show_plain_disk(disk, &mut Sources::none()));
         Vm {
             id: domain.uuid.into(),
             name: domain.name.clone(),
-            power: power(domain.state),
+            power: power(Some(domain)),
             padlock: Padlock::None,
             policy: DATASTORE_DEFAULT.to_owned(),
             providers: Vec::new(),
@@ -128,7 +127,7 @@ fn show_unreadable(entry: &Entry, domain: Option<&DomainSummary>, problem: Strin
     Vm {
         id: entry.vm,
         name: entry.name.clone(),
-        power: domain.map_or(ApiPower::Unknown, |domain| power(domain.state)),
+        power: domain.map_or(ApiPower::Unknown, |domain| power(Some(domain))),
         padlock: Padlock::Locked,
         policy: String::new(),
         providers: Vec::new(),
@@ -142,9 +141,9 @@ fn show_unreadable(entry: &Entry, domain: Option<&DomainSummary>, problem: Strin
     }
 }
 
-fn show_encrypted_disk(home: &VmHome, disk: &DiskEntry) -> Disk {
+fn show_encrypted_disk(home: &VmHome, disk: &DiskEntry, sources: &mut Sources) -> Disk {
     let path = home.disk_path(disk);
-    let info = look_at(&path);
+    let info = look_at(&path, sources);
     Disk {
         target: disk.target.clone(),
         source: path.display().to_string(),
@@ -157,15 +156,15 @@ fn show_encrypted_disk(home: &VmHome, disk: &DiskEntry) -> Disk {
 }
 
 /// The hard disks of an encrypted VM that stayed plain.
-fn plain_disks_beside(xml: &str, encrypted: &[Disk]) -> Vec<Disk> {
+fn plain_disks_beside(xml: &str, encrypted: &[Disk], sources: &mut Sources) -> Vec<Disk> {
     let Ok(xml) = DomainXml::parse(xml) else { return Vec::new() };
     let stayed_plain = |disk: &&DiskDevice| is_hard_disk(disk) && encrypted.iter().all(|one| one.target != disk.target);
-    xml.disks().iter().filter(stayed_plain).map(show_plain_disk).collect()
+    xml.disks().iter().filter(stayed_plain).map(|disk| show_plain_disk(disk, sources)).collect()
 }
 
-fn show_plain_disk(disk: &DiskDevice) -> Disk {
+fn show_plain_disk(disk: &DiskDevice, sources: &mut Sources) -> Disk {
     let (source, info) = match &disk.source {
-        DiskSource::File(path) => (path.display().to_string(), look_at(path)),
+        DiskSource::File(path) => (path.display().to_string(), look_at(path, sources)),
         DiskSource::Block(path) => (path.display().to_string(), None),
         DiskSource::Network { protocol } => (format!("network disk ({protocol})"), None),
         DiskSource::Volume { pool, volume } => (format!("{pool}/{volume}"), None),
@@ -178,16 +177,22 @@ fn show_plain_disk(disk: &DiskDevice) -> Disk {
     Disk { target: disk.target.clone(), source, format, size, encrypted: false, cipher: None, key_created: None }
 }
 
-fn look_at(path: &std::path::Path) -> Option<ImageInfo> {
-    inspect(&File::open(path, Access::Read).ok()?).ok()
+fn look_at(path: &Path, sources: &mut Sources) -> Option<ImageInfo> {
+    sources.add(path);
+    let info = File::open(path, Access::Read).and_then(|file| inspect(&file)).ok();
+    if info.is_none() {
+        sources.doubt();
+    }
+    info
 }
 
 fn is_hard_disk(disk: &DiskDevice) -> bool {
     matches!(disk.device, DeviceKind::Disk | DeviceKind::Lun)
 }
 
-fn power(state: PowerState) -> ApiPower {
-    match state {
+/// The power of an encrypted VM, whose domain is there only while it runs.
+pub(crate) fn power(domain: Option<&DomainSummary>) -> ApiPower {
+    match domain.map_or(PowerState::Off, |domain| domain.state) {
         PowerState::Off => ApiPower::Off,
         PowerState::Running => ApiPower::Running,
         PowerState::Paused => ApiPower::Paused,

@@ -4,6 +4,7 @@
 //! anything is staged and removed when nothing is left to do; a crash in between is settled from it (see [`crate::repair()`]).
 
 use std::{
+    collections::BTreeSet,
     fmt, fs,
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
@@ -225,14 +226,18 @@ impl Journal {
 
     /// Every record, or why it cannot be read; none if nothing was interrupted.
     pub fn pending(&self) -> Result<Vec<Result<Record, JournalError>>, JournalError> {
+        Ok(self.vms()?.into_iter().filter_map(|vm| self.find(vm).transpose()).collect())
+    }
+
+    /// The VMs that have a record; none is read.
+    pub fn vms(&self) -> Result<BTreeSet<VmId>, JournalError> {
         let failed = || FileError::on("listing", &self.folder);
-        let mut ids = Vec::new();
+        let mut vms = BTreeSet::new();
         for entry in fs::read_dir(&self.folder).map_err(failed())? {
             let name = entry.map_err(failed())?.file_name();
-            ids.extend(name.to_str().and_then(|name| name.strip_suffix(EXTENSION)?.parse::<VmId>().ok()));
+            vms.extend(name.to_str().and_then(|name| name.strip_suffix(EXTENSION)?.parse::<VmId>().ok()));
         }
-        ids.sort_unstable();
-        Ok(ids.into_iter().filter_map(|vm| self.find(vm).transpose()).collect())
+        Ok(vms)
     }
 
     /// The record of one VM, if a transition of it was interrupted.

@@ -2,5 +2,6 @@
 
 mod flow;
 mod key_users;
+mod listing;
 mod refusals;
 mod scene;
