@@ -11,7 +11,8 @@ use crate::{core::Core, features, providers, vms};
 
 /// How it stands.
 pub(crate) async fn summary(core: &Arc<Core>) -> Result<Summary, Problem> {
-    let (vms, providers) = (vms::list(core).await?, providers::list(core).await?);
+    let vms = vms::list(core).await?;
+    let providers = providers::list_with(core, Ok(&vms)).await?;
     let features = features::list(core).await?;
     Ok(Summary {
         host: core.host.name(),

@@ -8,6 +8,7 @@ use cadenas_api::{
 };
 use cadenas_keys::{KeyId, ProviderId, VmId};
 use cadenas_store::Txn;
+use jiff::Timestamp;
 
 use crate::{
     core::Core,
@@ -28,34 +29,44 @@ const LONGEST_SHUTDOWN: u64 = 24 * 60 * 60;
 /// Every VM, by name.
 pub(crate) async fn list(core: &Core) -> Result<Vec<Vm>, Problem> {
     let known = Known::load(core).await?;
-    let mut vms = core.host.vms().await?;
+    let mut vms = by_name(core).await?;
     for vm in &mut vms {
         known.complete(core, vm);
     }
-    vms.sort_by(|one, other| (&one.name, one.id).cmp(&(&other.name, other.id)));
     Ok(vms)
 }
 
-/// The VMs that a query asks for, and how many there are of that kind in all.
+/// The VMs that a query asks for, and how many there are of that kind in all. Only what is shown is completed.
 pub(crate) async fn page(core: &Core, query: &VmQuery) -> Result<(Vec<Vm>, usize), Problem> {
-    let mut vms = list(core).await?;
+    let (known, now) = (Known::load(core).await?, Timestamp::now());
     let provider = match &query.provider {
-        Some(provider) => Some(core.catalog().await?.find(provider)?.id),
+        Some(provider) => Some(known.catalog.find(provider)?.id),
         None => None,
     };
+    let mut vms = by_name(core).await?;
     let search = query.search.as_ref().map(|text| text.to_lowercase());
     vms.retain(|vm| {
         search.as_ref().is_none_or(|text| vm.name.to_lowercase().contains(text))
             && query.padlock.is_none_or(|padlock| vm.padlock == padlock)
             && query.power.is_none_or(|power| vm.power == power)
-            && query.due.is_none_or(|due| vm.due.is_some() == due)
+            && query.due.is_none_or(|due| known.due(vm, now).is_some() == due)
             && provider.is_none_or(|provider| vm.providers.iter().any(|used| used.id == provider))
     });
     let total = vms.len();
     let place =
         |number: Option<u64>, default| number.map_or(default, |number| usize::try_from(number).unwrap_or(total));
-    let page = vms.into_iter().skip(place(query.offset, 0)).take(place(query.limit, total));
-    Ok((page.collect(), total))
+    let mut page: Vec<Vm> = vms.into_iter().skip(place(query.offset, 0)).take(place(query.limit, total)).collect();
+    for vm in &mut page {
+        known.complete(core, vm);
+    }
+    Ok((page, total))
+}
+
+/// Every VM as the host has it, by name.
+async fn by_name(core: &Core) -> Result<Vec<Vm>, Problem> {
+    let mut vms = core.host.vms().await?;
+    vms.sort_by(|one, other| (&one.name, one.id).cmp(&(&other.name, other.id)));
+    Ok(vms)
 }
 
 /// One VM, by ID or name.

@@ -24,4 +24,4 @@ pub(crate) use push::{Pushes, give_all, retry_failed};
 pub(crate) use remove::remove;
 pub(crate) use restore::restore;
 pub(crate) use verify::verify_backup;
-pub(crate) use view::{list, show, state_now};
+pub(crate) use view::{list, list_with, show, state_now};

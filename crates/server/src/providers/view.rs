@@ -18,10 +18,14 @@ use crate::{
 
 /// Every provider, by name.
 pub(crate) async fn list(core: &Arc<Core>) -> Result<Vec<Provider>, Problem> {
+    list_with(core, core.host.vms().await.as_deref()).await
+}
+
+/// Every provider, by name, with the host's VMs, or why they are not known.
+pub(crate) async fn list_with(core: &Arc<Core>, vms: Result<&[Vm], &Problem>) -> Result<Vec<Provider>, Problem> {
     let (catalog, keks) = (core.catalog().await?, kms::all(core).await?);
-    let vms = core.host.vms().await;
     let mut providers: Vec<_> =
-        catalog.providers.values().map(|record| view(core, &catalog, record, vms.as_deref(), &keks)).collect();
+        catalog.providers.values().map(|record| view(core, &catalog, record, vms, &keks)).collect();
     providers.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(providers)
 }

@@ -1,6 +1,6 @@
 //! The web console's door: links, sessions, what browsers may send, what changes.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use cadenas_api::{ActionKind, Event, PowerState, SetTemplate, Task, TaskState};
 use cadenas_server::{ConsoleFile, ConsoleOptions};
@@ -192,6 +192,28 @@ async fn vms_come_in_pages_with_how_many_match() {
 }
 
 #[tokio::test]
+async fn what_only_the_server_knows_of_vms_is_asked_for_and_shown_too() {
+    let browser = Browser::signed_in().await;
+    let rig = &browser.rig;
+    rig.active("nkp").await;
+    let vm = rig.host.add_vm("web01");
+    rig.host.add_vm("web02");
+    rig.encrypt(vm, None).await.expect("active");
+    assert!(browser.get("/api/v1/vms?due=true").await.head.contains("x-total-count: 0"));
+    rig.active("nkp-2").await;
+    rig.client.rotate_provider("nkp").await.expect("rotated");
+    for query in ["due=true", "provider=nkp", "due=true&limit=1"] {
+        let answer = browser.get(&format!("/api/v1/vms?{query}")).await;
+        assert!(answer.head.contains("x-total-count: 1"), "{query}: {answer:?}");
+        let shown = &answer.json()[0];
+        assert_eq!((&shown["name"], &shown["providers"][0]["name"]), (&"web01".into(), &"nkp".into()), "{query}");
+        assert_eq!(shown["due"]["kind"], "shallow", "{query}");
+    }
+    let answer = browser.get("/api/v1/vms?due=false").await;
+    assert_eq!((&answer.json()[0]["name"], answer.json().as_array().map(Vec::len)), (&"web02".into(), Some(1)));
+}
+
+#[tokio::test]
 async fn changes_come_as_they_happen_and_go_on_where_they_were() {
     let browser = Browser::signed_in().await;
     let vm = browser.rig.host.add_vm("web01");
@@ -306,8 +328,10 @@ async fn the_summary_counts_and_tells_what_needs_attention() {
     let vm = rig.host.add_vm("web01");
     rig.host.add_vm("web02");
     rig.encrypt(vm, None).await.expect("active");
+    let listings = rig.host.listings.load(Ordering::Relaxed);
     let counts = rig.client.summary().await.expect("summary").vms;
     assert_eq!((counts.total, counts.encrypted, counts.plain), (2, 1, 1));
+    assert_eq!(rig.host.listings.load(Ordering::Relaxed), listings + 1, "all VMs are looked at once");
 }
 
 /// Server-sent events, as they come.

@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -49,6 +49,8 @@ pub(crate) struct MemoryHost {
     state: Mutex<State>,
     pub(crate) refuses_keys: AtomicBool,
     pub(crate) knows_no_vms: AtomicBool,
+    /// How often all VMs were asked for.
+    pub(crate) listings: AtomicUsize,
 }
 
 impl MemoryHost {
@@ -188,6 +190,7 @@ impl Host for MemoryHost {
     }
 
     async fn vms(&self) -> Result<Vec<Vm>, Problem> {
+        self.listings.fetch_add(1, Ordering::Relaxed);
         if self.knows_no_vms.load(Ordering::Relaxed) {
             return Err(Problem::new(ProblemCode::DatastoreFailed, "the inventory cannot be read"));
         }
