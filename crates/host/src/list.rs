@@ -20,28 +20,34 @@ impl Inner {
     /// Every VM, by name.
     pub(crate) fn vms(&self) -> Result<Vec<Vm>, Problem> {
         let domains = self.hypervisor.domains().map_err(|error| from_hypervisor(&error))?;
-        let mut domains: HashMap<VmId, _> = domains.into_iter().map(|domain| (domain.uuid.into(), domain)).collect();
-        let mut vms = self.of_inventory(&domains).map_err(|error| from_inventory(&error))?;
-        for vm in &vms {
-            domains.remove(&vm.id);
-        }
-        let plain: Vec<DomainSummary> = domains.into_values().collect();
-        vms.extend(on_all_cores(&plain, |domain| self.show_domain(domain)));
+        let domains: HashMap<VmId, _> = domains.into_iter().map(|domain| (domain.uuid.into(), domain)).collect();
+        let views = self.views(&domains).map_err(|error| from_inventory(&error))?;
+        let mut vms = merged(&views, self.plain(&views, &domains), &domains);
         let interrupted = self.journal.vms().unwrap_or_default();
         vms.iter_mut().filter(|vm| interrupted.contains(&vm.id)).for_each(|vm| self.show_interruption(vm));
-        vms.sort_by(|one, other| by_name(one).cmp(&by_name(other)));
         Ok(vms)
     }
 
-    /// The VMs of the inventory, by name. A home that nothing changed since the last listing is not opened again.
-    fn of_inventory(&self, domains: &HashMap<VmId, DomainSummary>) -> Result<Vec<Vm>, InventoryError> {
+    /// The inventory's, by name. A home that nothing changed since the last listing is not opened again.
+    fn views(&self, domains: &HashMap<VmId, DomainSummary>) -> Result<Vec<Arc<View>>, InventoryError> {
         let (folder, known) = self.seen.entries(&self.inventory)?;
         let views = on_all_cores(&known, |known| self.look(known, domains).transpose());
         let mut views: Vec<Arc<View>> = views.into_iter().flatten().collect::<Result<_, _>>()?;
         views.sort_by(|one, other| by_name(one.vm()).cmp(&by_name(other.vm())));
-        let vms = views.iter().map(|view| as_of_now(view, domains)).collect();
-        self.seen.replace(folder, views);
-        Ok(vms)
+        self.seen.replace(folder, views.clone());
+        Ok(views)
+    }
+
+    /// Those that only libvirt has, by name.
+    fn plain(&self, views: &[Arc<View>], domains: &HashMap<VmId, DomainSummary>) -> Vec<Vm> {
+        let mut plain = domains.clone();
+        for view in views {
+            plain.remove(&view.vm().id);
+        }
+        let plain: Vec<DomainSummary> = plain.into_values().collect();
+        let mut plain = on_all_cores(&plain, |domain| self.show_domain(domain));
+        plain.sort_by(|one, other| by_name(one).cmp(&by_name(other)));
+        plain
     }
 
     /// What one of the inventory's files shows; `None` if it has left the inventory meanwhile.
@@ -57,6 +63,20 @@ impl Inner {
         let vm = self.show(open(entry.vm, entry).or_plain(domain), domain, &mut sources);
         Ok(Some(Arc::new(sources.view(known.file(), vm))))
     }
+}
+
+/// Both by name. Each VM is large: it is put in its place at once.
+fn merged(views: &[Arc<View>], plain: Vec<Vm>, domains: &HashMap<VmId, DomainSummary>) -> Vec<Vm> {
+    let mut vms = Vec::with_capacity(views.len() + plain.len());
+    let mut plain = plain.into_iter().peekable();
+    for view in views {
+        while let Some(vm) = plain.next_if(|vm| by_name(vm) < by_name(view.vm())) {
+            vms.push(vm);
+        }
+        vms.push(as_of_now(view, domains));
+    }
+    vms.extend(plain);
+    vms
 }
 
 /// A view knows no power but that of the listing that looked.

@@ -65,7 +65,7 @@ pub(crate) async fn page(core: &Core, query: &VmQuery) -> Result<(Vec<Vm>, usize
 /// Every VM as the host has it, by name.
 async fn by_name(core: &Core) -> Result<Vec<Vm>, Problem> {
     let mut vms = core.host.vms().await?;
-    vms.sort_by(|one, other| (&one.name, one.id).cmp(&(&other.name, other.id)));
+    vms.sort_unstable_by(|one, other| (&one.name, one.id).cmp(&(&other.name, other.id)));
     Ok(vms)
 }
 

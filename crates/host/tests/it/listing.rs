@@ -167,3 +167,21 @@ async fn a_datastore_behind_a_link_may_move() {
     symlink(scene.path("new"), scene.path("datastore")).expect("a link");
     assert_eq!(scene.listed(vm).await.home, Some(real("new")));
 }
+
+#[tokio::test]
+async fn encrypted_and_plain_vms_are_one_list_by_name() {
+    let scene = Scene::new().await;
+    for name in ["b", "e", "a", "d", "c", "f"] {
+        let disk = scene.disk(&format!("{name}.qcow2"), "qcow2");
+        let vm = scene.define(name, &file_disk("vda", &disk, "qcow2"));
+        if ["b", "d", "e"].contains(&name) {
+            scene.encrypt(vm).await.expect("encrypted");
+        }
+    }
+    for _ in 0..2 {
+        let vms = scene.host.vms().await.expect("listed");
+        let names: Vec<&str> = vms.iter().map(|vm| vm.name.as_str()).collect();
+        assert_eq!(names, ["a", "b", "c", "d", "e", "f"]);
+        assert_eq!(vms.iter().filter(|vm| vm.padlock == Padlock::Encrypted).count(), 3);
+    }
+}
