@@ -10,7 +10,7 @@ use cadenas_api::{DiskWork, Host, KeyPush, Padlock, PowerState, Vm, VmOperation}
 use cadenas_hypervisor::memory::Call;
 use cadenas_keys::{Kdk, KeyId, VmId};
 
-use crate::scene::{Scene, file_disk, open};
+use crate::scene::{Scene, file_disk, open, tool};
 
 impl Scene {
     /// A VM as the list of all shows it, which is the same as when it is asked for alone.
@@ -99,6 +99,14 @@ async fn a_vm_that_leaves_the_inventory_leaves_the_list() {
     assert!(scene.host.vms().await.expect("listed").is_empty());
     other.register(home.clone()).await.expect("added by another hand");
     scene.remembered(vm).await;
+    let copy = scene.path("copy");
+    tool("cp", &["-r", &home.display().to_string(), &copy.display().to_string()]);
+    other.unregister(vm).await.expect("dropped by another hand");
+    other.register(copy.clone()).await.expect("its copy added");
+    assert_eq!(scene.listed(vm).await.home, Some(fs::canonicalize(copy).expect("there")));
+    other.unregister(vm).await.expect("dropped by another hand");
+    other.register(home.clone()).await.expect("added by another hand");
+    scene.remembered(vm).await;
 
     fs::rename(&home, scene.path("unmounted")).expect("moved away");
     assert!(scene.listed(vm).await.problem.is_some());
@@ -157,9 +165,13 @@ async fn a_datastore_behind_a_link_may_move() {
     let scene = Scene::new().await;
     fs::create_dir(scene.path("old")).expect("made");
     symlink(scene.path("old"), scene.path("datastore")).expect("a link");
-    let disk = scene.disk("datastore/web01.qcow2", "qcow2");
-    let vm = scene.define("web01", &file_disk("vda", &disk, "qcow2"));
-    scene.encrypt(vm).await.expect("encrypted");
+    // Without disks nothing but the descriptor tells.
+    let vm = scene.define("web01", "");
+    let mut encryption = scene.encryption();
+    if let VmOperation::Encrypt { home, .. } = &mut encryption {
+        *home = Some(scene.path("datastore/web01"));
+    }
+    scene.run(vm, encryption).await.expect("encrypted");
     let real = |name| fs::canonicalize(scene.path(name)).expect("there").join("web01");
     assert_eq!(scene.remembered(vm).await.home, Some(real("old")));
     fs::rename(scene.path("old"), scene.path("new")).expect("moved");
