@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::{BulkOutcome, KmsKeyState, RecryptDue, TaskId};
+use crate::{BulkOutcome, KmsKeyState, Problem, RecryptDue, TaskId};
 
 /// A VM in the inventory: a libvirt domain, or a VM home.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -50,7 +50,7 @@ pub struct Vm {
     pub due: Option<RecryptDue>,
     /// What is wrong with it, when something is: an unreadable descriptor, an interrupted change that waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
+    pub problem: Option<Problem>,
 }
 
 impl Vm {

@@ -2,9 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use cadenas_api::{
-    DATASTORE_DEFAULT, Disk, MissingKey, Padlock, PowerState as ApiPower, Problem, ProviderRef, Vm, chain,
-};
+use cadenas_api::{DATASTORE_DEFAULT, Disk, MissingKey, Padlock, PowerState as ApiPower, Problem, ProviderRef, Vm};
 use cadenas_hypervisor::{DeviceKind, DiskDevice, DiskSource, DomainSummary, DomainXml, PowerState};
 use cadenas_image::{Access, File, ImageInfo, inspect};
 use cadenas_keys::{Fingerprint, KeyId, KeySafe, NeededKey, ProviderId, VmId};
@@ -14,7 +12,7 @@ use crate::{
     inventory::Entry,
     local::Inner,
     locate::{Located, unreadable},
-    problem::interrupted,
+    problem::{from_unlock, interrupted},
     seen::Sources,
 };
 
@@ -34,7 +32,7 @@ impl Inner {
             Located::Home(home) => self.show_home(&home, domain, sources),
             Located::Unreadable(entry, error) => {
                 sources.doubt();
-                show_unreadable(&entry, domain, unreadable(&entry, &error).detail)
+                show_unreadable(&entry, domain, unreadable(&entry, &error))
             }
             Located::Domain(domain) => {
                 sources.doubt();
@@ -48,7 +46,7 @@ impl Inner {
         if let Ok(Some(record)) = self.journal.find(vm.id)
             && self.claims.claim(vm.id).is_some()
         {
-            vm.problem = Some(interrupted(&record, &self.keys).detail);
+            vm.problem = Some(interrupted(&record, &self.keys));
             let lacks = |(provider, key): &&(ProviderId, KeyId)| !self.keys.has(*provider, *key);
             let missing =
                 |(provider, key): &(ProviderId, KeyId)| MissingKey { provider: *provider, key: *key, kms_key: None };
@@ -68,7 +66,7 @@ impl Inner {
         if missing.is_empty() {
             match home.unlock(&self.keys) {
                 Ok(unlocked) => disks.extend(plain_disks_beside(unlocked.domain_xml(), &disks, sources)),
-                Err(error) => problem = Some(chain(&error)),
+                Err(error) => problem = Some(from_unlock(&error)),
             }
         }
         Vm {
@@ -123,7 +121,7 @@ pub(crate) fn provider_ref(needed: NeededKey, fingerprint: Fingerprint) -> Provi
     ProviderRef { id, name: None, key, fingerprint, kms_key, created: None, state: None }
 }
 
-fn show_unreadable(entry: &Entry, domain: Option<&DomainSummary>, problem: String) -> Vm {
+fn show_unreadable(entry: &Entry, domain: Option<&DomainSummary>, problem: Problem) -> Vm {
     Vm {
         id: entry.vm,
         name: entry.name.clone(),

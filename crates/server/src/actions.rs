@@ -128,8 +128,7 @@ fn plain(vm: &Vm) -> Option<Problem> {
 
 /// What is wrong with it is in the way of whatever changes it.
 fn broken(vm: &Vm) -> Option<Problem> {
-    let problem = vm.problem.as_ref()?;
-    Some(Problem::new(ProblemCode::NeedsRepair, format!("VM {}: {problem}", vm.name)))
+    vm.problem.clone()
 }
 
 fn not_locked(vm: &Vm) -> Option<Problem> {

@@ -72,7 +72,7 @@ fn is_there(keks: &Keks, vm: &Vm, to: &ProviderRecord) -> bool {
 /// Why a VM cannot be re-encrypted now.
 fn obstacle(catalog: &Catalog, vm: &Vm) -> Option<String> {
     if let Some(problem) = &vm.problem {
-        return Some(problem.clone());
+        return Some(problem.detail.clone());
     }
     let missing = catalog.out_of_reach(vm)?;
     Some(format!("it is locked: key {} of provider {} is missing", missing.key, missing.provider))
@@ -80,7 +80,7 @@ fn obstacle(catalog: &Catalog, vm: &Vm) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use cadenas_api::{MissingKey, PowerState, ProviderRef};
+    use cadenas_api::{MissingKey, PowerState, Problem, ProblemCode, ProviderRef};
     use cadenas_keys::{Kdk, KeyId, VmId};
     use jiff::Timestamp;
 
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn a_vm_whose_keys_are_not_known_may_use_any_provider_and_cannot() {
         let to = active("to", Timestamp::now());
-        let problem = Some("the home of VM away is gone".to_owned());
+        let problem = Some(Problem::new(ProblemCode::HomeUnfit, "the home of VM away is gone"));
         let away = Vm { padlock: Padlock::Locked, problem, ..vm("away", &[]) };
         let plan = plan(&Catalog::default(), &Keks::new(), vec![away], Some(ProviderId::random()), &to);
         assert_eq!(steps(&plan), [("away", PlannedStep::Cannot)]);
@@ -168,8 +168,8 @@ mod tests {
     #[test]
     fn a_vm_with_a_problem_cannot() {
         let to = active("to", Timestamp::now());
-        let broken =
-            Vm { problem: Some("the descriptor is damaged".to_owned()), ..vm("vm", &[(to.id, KeyId::random())]) };
+        let problem = Some(Problem::new(ProblemCode::HomeUnfit, "the descriptor is damaged"));
+        let broken = Vm { problem, ..vm("vm", &[(to.id, KeyId::random())]) };
         let plan = plan(&Catalog::default(), &Keks::new(), vec![broken], None, &to);
         assert_eq!(steps(&plan), [("vm", PlannedStep::Cannot)]);
         assert!(!plan.has_work());

@@ -49,6 +49,8 @@ pub(crate) async fn confirm_backup(
     let now = Timestamp::now();
     core.change_catalog(|catalog| Ok(((), catalog.confirm_backup(id, &proved, now, by)?))).await?;
     push::give_keys(core, id).await?;
+    // A key that was rotated waited for this.
+    core.rotate_now.notify_one();
     show(core, &id.to_string()).await
 }
 

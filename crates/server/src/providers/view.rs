@@ -44,7 +44,7 @@ pub(crate) async fn show(core: &Arc<Core>, provider: &str) -> Result<Provider, P
 }
 
 fn doubt(vm: &Vm) -> &str {
-    vm.problem.as_deref().unwrap_or("its home cannot be read")
+    vm.problem.as_ref().map_or("its home cannot be read", |problem| &problem.detail)
 }
 
 /// A provider as it stands in `catalog`, with the hosts' VMs, or why they are not known.

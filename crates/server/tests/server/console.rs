@@ -285,7 +285,7 @@ async fn a_template_and_a_vm_without_its_home_are_told_as_such() {
     assert_eq!(detail(ActionKind::SetTemplate), "VM web01 is a template already");
     assert_eq!(detail(ActionKind::Start), "VM web01 is a template, which does not start");
     rig.host.lose_home(vm);
-    assert_eq!(reasons(&rig).await[1..], ["decrypt needs-repair", "start needs-repair"]);
+    assert_eq!(reasons(&rig).await[1..], ["decrypt home-unfit", "start home-unfit"]);
 }
 
 #[tokio::test]

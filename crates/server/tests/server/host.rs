@@ -77,7 +77,8 @@ impl MemoryHost {
         let mut state = self.state();
         let vm = state.vms.get_mut(&vm).expect("was added");
         vm.providers.clear();
-        vm.problem = Some(format!("the home of VM {} is gone", vm.name));
+        let gone = format!("the home of VM {} is gone", vm.name);
+        vm.problem = Some(Problem::new(ProblemCode::HomeUnfit, gone));
     }
 
     /// From now on an interrupted rewrite of a VM waits, which needs a key.
@@ -200,8 +201,7 @@ impl Host for MemoryHost {
     async fn key_users(&self) -> Result<Vec<KeyUser>, Problem> {
         let user = |vm: Vm| {
             let unknown = vm.problem.clone().filter(|_| !vm.keys_are_known());
-            let keys =
-                unknown.map_or(Ok(vm.wrapped_under()), |detail| Err(Problem::new(ProblemCode::HomeUnfit, detail)));
+            let keys = unknown.map_or(Ok(vm.wrapped_under()), Err);
             KeyUser { name: vm.name, keys }
         };
         Ok(self

@@ -38,6 +38,5 @@ export const vm = {
   missingHow: 'Restore the backup of that key provider here. The VM unlocks by itself as soon as the key has come.',
   toProviders: 'Key Providers',
   due: 'A re-encryption is due',
-  problem: 'Something is wrong with this VM',
   busy: 'A task is at work on this VM; see Recent Tasks.',
 };

@@ -46,6 +46,5 @@ export const vm: Dictionary['vm'] = {
   missingHow: 'Restaurez ici la sauvegarde de ce fournisseur de clés. La VM se déverrouille d’elle-même dès que la clé est là.',
   toProviders: 'Fournisseurs de clés',
   due: 'Un nouveau chiffrement est à faire',
-  problem: 'Quelque chose ne va pas avec cette VM',
   busy: 'Une tâche travaille sur cette VM ; voir Tâches récentes.',
 };

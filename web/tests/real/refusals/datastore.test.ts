@@ -7,7 +7,7 @@ import { afterEach, beforeAll, expect, test } from 'vitest';
 import { run } from './awkward';
 import { LARGE, midway } from './midway';
 import { Mount } from './mount';
-import { staged } from './stage';
+import { says, staged } from './stage';
 
 
 const stage = staged();
@@ -59,5 +59,5 @@ test('a datastore that becomes read-only midway: the VM tells that it waits to b
   await midway(stage.site.server, mount.at, () => mount?.fail());
   await stage.fails('could not be removed yet', 'Read-only file system');
   await visitor.vm('vm-huge');
-  await visitor.says(visitor.t.vm.problem);
+  await says(visitor.page.locator('main').getByRole('alert'), [visitor.t.problems['needs-repair'].title, 'not settled']);
 });

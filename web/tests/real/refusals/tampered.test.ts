@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 
 import { run } from './awkward';
-import { staged } from './stage';
+import { says, staged } from './stage';
 
 const [MINE, THEIRS] = ['web01', 'db01'];
 
@@ -27,7 +27,7 @@ async function isUnusable(...words: string[]): Promise<void> {
   const { visitor } = stage;
   const t = visitor.t.operations;
   await visitor.vm(MINE);
-  await visitor.says(visitor.t.vm.problem);
+  await says(visitor.page.locator('main').getByRole('alert'), words);
   await stage.isGreyed(t.names.start, t.menus.power, ...words);
   await stage.isGreyed(t.names.recrypt, t.menus.policies, ...words);
 }
@@ -52,7 +52,7 @@ test('a descriptor of a format that is not known yet', async () => {
 test('the key safe of another VM', async () => {
   const keySafe = (text: string): string => text.slice(text.indexOf('"key_safe"'), text.indexOf('"configuration": {'));
   writeFileSync(descriptor(MINE), whole.replace(keySafe(whole), keySafe(readFileSync(descriptor(THEIRS), 'utf8'))));
-  await isUnusable('its key safe is not for the configuration and the disks that it names');
+  await isUnusable('its key safe is not for the configuration and the disks that it names', 'copy that you trust');
 });
 
 /** What somebody does to a disk, and what is said of it when the VM is to start. */

@@ -1,6 +1,10 @@
 //! How VMs look.
 
-use cadenas_api::{Disk, KmsKeyState, MissingKey, ObjectVerdict, Padlock, ProviderRef, RecryptDue, RecryptKind, Vm};
+use std::iter;
+
+use cadenas_api::{
+    Disk, KmsKeyState, MissingKey, ObjectVerdict, Padlock, Problem, ProviderRef, RecryptDue, RecryptKind, Vm,
+};
 use jiff::Timestamp;
 
 use crate::output::{
@@ -48,9 +52,14 @@ pub(super) fn detail(vm: &Vm, look: &Look) -> String {
     fields.extend(vm.missing_keys.iter().map(|missing| ("Lacks", lacks(missing))));
     fields.extend(vm.home.iter().map(|home| ("Home", home.display().to_string())));
     fields.extend(vm.task.map(|task| ("Task", task.to_string())));
-    fields.extend(vm.problem.iter().map(|problem| ("Problem", problem.clone())));
+    fields.extend(vm.problem.iter().flat_map(problem));
     let fields = Table::fields(fields).text();
     if vm.disks.is_empty() { fields } else { format!("{fields}\n\n{}", disks(&vm.disks, look)) }
+}
+
+fn problem(problem: &Problem) -> Vec<(&'static str, String)> {
+    let next = problem.next.iter().map(|next| ("Next", next.clone()));
+    iter::once(("Problem", problem.detail.clone())).chain(next).collect()
 }
 
 /// The key that wraps the VM's data keys, as its provider knows it.
