@@ -56,9 +56,15 @@ impl World {
 
     /// Makes a standard provider of these key servers, which trust each other's certificates with it.
     pub fn standard_provider(&self, name: &str, servers: &[&PyKmip]) {
+        self.standard_provider_with(name, servers, &[]);
+    }
+
+    /// The same, created with more options.
+    pub fn standard_provider_with(&self, name: &str, servers: &[&PyKmip], more: &[&str]) {
         let addresses: Vec<String> = servers.iter().map(|server| server.address()).collect();
         let kms = addresses.iter().flat_map(|address| ["--kms", address]);
-        let create = ["provider", "create", name, "--kind", "standard"].into_iter().chain(kms);
+        let create =
+            ["provider", "create", name, "--kind", "standard"].into_iter().chain(kms).chain(more.iter().copied());
         self.cadenas.cadenas(&create.collect::<Vec<_>>());
         let (ca, client) = (servers[0].ca(), servers[0].client("cadenas"));
         let path = |path: &Path| path.display().to_string();

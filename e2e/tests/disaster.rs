@@ -1,6 +1,6 @@
-//! Another site: a copy of the VM home and the backup file are enough.
+//! Another site: a copy of the VM home and the backup file, or the key server, are enough.
 
-use cadenas_e2e::{Cadenas, Guest, PrivateLibvirt, World, run, text};
+use cadenas_e2e::{Cadenas, Guest, PrivateLibvirt, PyKmip, World, run, text};
 
 #[test]
 fn a_copied_home_and_the_backup_file_start_the_vm_on_another_server() {
@@ -28,6 +28,29 @@ fn a_copied_home_and_the_backup_file_start_the_vm_on_another_server() {
 
     drop(other.restore(&moved).ok());
     assert_eq!(other.padlock("web01"), "encrypted", "it unlocks by itself");
+    other.start_and_read_marks(&guest);
+}
+
+#[test]
+fn a_copied_home_and_the_key_server_start_the_vm_under_a_provider_of_the_same_id() {
+    let (world, other, kms) = (World::empty(), World::empty(), PyKmip::start());
+    world.standard_provider("cluster", &[&kms]);
+    let guest = world.marked_guest(Guest::with_one_disk("web01", &world.libvirt.datastore()));
+    world.cadenas.cadenas(&["vm", "encrypt", "web01"]);
+    let home = world.home("web01").display().to_string();
+    let copied = other.libvirt.datastore().join("web01").display().to_string();
+    run("cp", ["-a", &home, &copied]);
+    other.cadenas.cadenas(&["vm", "register", &copied]);
+    other.standard_provider("another", &[&kms]);
+    assert_eq!(other.padlock("web01"), "locked", "the same key server under another ID gives no key");
+
+    let id = text(&other.vm("web01")["missing_keys"][0]["provider"]);
+    other.standard_provider_with("cluster", &[&kms], &["--id", &id]);
+    let twice = ["provider", "create", "twice", "--kind", "standard", "--kms", "kms1", "--id", &id];
+    let refused = other.cadenas.try_cadenas(&twice).failed_with(1);
+    assert!(refused.contains("cluster") && refused.contains(&id), "{refused}");
+    let native = other.cadenas.try_cadenas(&["provider", "create", "nkp", "--id", &id]).failed_with(1);
+    assert!(native.contains("cadenas provider restore"), "{native}");
     other.start_and_read_marks(&guest);
 }
 

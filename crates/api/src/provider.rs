@@ -177,6 +177,11 @@ pub struct CreateProvider {
     /// The key servers of a standard provider: `HOST` or `HOST:PORT` (default port 5696), in the order in which they are asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kms: Vec<String>,
+    /// The ID that a standard provider has on another server whose VMs are to be opened here. A native one brings its ID
+    /// along in its backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Uuid>)]
+    pub id: Option<ProviderId>,
 }
 
 /// Gives a provider another name.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use cadenas_keys::ProviderId;
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
 use super::{
@@ -24,6 +25,7 @@ EXAMPLES:
   cadenas provider create nkp
   cadenas provider create nkp-tpm --tpm-required
   cadenas provider create cluster --kind standard --kms kms1 --kms kms2:5697
+  cadenas provider create cluster --kind standard --kms kms1 --id 6f1c2a52-9d0e-4b39-8f55-0c1f2f0f7f3e
 
 Next, of a native provider: cadenas provider backup NAME --out FILE.p12
 Next, of a standard one:    cadenas provider trust NAME";
@@ -144,6 +146,9 @@ pub struct Create {
     /// A key server of a standard provider; may be repeated, in the order in which they shall be asked [default port: 5696]
     #[arg(long, value_name = "HOST[:PORT]", required_if_eq("kind", "standard"), value_hint = ValueHint::Hostname)]
     pub kms: Vec<String>,
+    /// The ID that a standard provider has on another server, to open VMs from there
+    #[arg(long, value_name = "UUID")]
+    pub id: Option<ProviderId>,
     /// Only hosts whose keys a TPM 2.0 seals may use it
     #[arg(long)]
     pub tpm_required: bool,

@@ -47,13 +47,13 @@ pub(crate) async fn run(session: &Session, command: Command) -> Result {
 }
 
 async fn create(session: &Session, args: Create) -> Result {
-    let Create { name, kind, kms, tpm_required } = args;
+    let Create { name, kind, kms, id, tpm_required } = args;
     let kind = match kind {
         Kind::Native if !kms.is_empty() => return Err(Failure::KmsOfNative),
         Kind::Native => ProviderKind::Native,
         Kind::Standard => ProviderKind::Standard,
     };
-    let request = CreateProvider { name, tpm_required, kind, kms };
+    let request = CreateProvider { name, tpm_required, kind, kms, id };
     session.change(session.client.create_provider(&request), created).await
 }
 

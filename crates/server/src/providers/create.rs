@@ -21,7 +21,7 @@ use crate::{
 /// Makes a provider. A native one has a fresh key and encrypts nothing until it is backed up; a standard one encrypts nothing
 /// until its key servers are trusted.
 pub(crate) async fn create(core: &Arc<Core>, request: CreateProvider, by: &Actor) -> Result<Provider, Problem> {
-    let (name, id) = (parse_name(&request.name)?, ProviderId::random());
+    let (name, id) = (parse_name(&request.name)?, request.id.unwrap_or_else(ProviderId::random));
     let record = match request.kind {
         ProviderKind::Native => native(core, id, name, &request).await?,
         ProviderKind::Standard => standard(id, name, &request)?,
@@ -39,6 +39,11 @@ async fn native(
     if !request.kms.is_empty() {
         let problem = Problem::new(ProblemCode::BadRequest, "a native key provider has no key servers");
         return Err(problem.next("Leave them out, or make a standard one with `--kind standard`."));
+    }
+    if request.id.is_some() {
+        let problem =
+            Problem::new(ProblemCode::BadRequest, "a native key provider has the ID that its keys were made for");
+        return Err(problem.next("Bring it here with its backup: `cadenas provider restore FILE.p12`."));
     }
     features::require_native_key_provider(core).await?;
     let first = fresh_version(core, id).await?;
@@ -90,6 +95,10 @@ async fn fresh_version(core: &Core, provider: ProviderId) -> Result<VersionRecor
 impl Catalog {
     pub(super) fn create(&mut self, record: &ProviderRecord, by: &Actor) -> Result<Vec<Draft>, Problem> {
         self.check_name_free(&record.name, record.id, "Choose another name, or remove the other provider first.")?;
+        if let Some(same) = self.providers.get(&record.id) {
+            let detail = format!("key provider {} has the ID {} already", same.name, same.id);
+            return Err(Problem::new(ProblemCode::NameTaken, detail).next("Use that one; its VMs open with it."));
+        }
         let becomes_default = self.add(record.clone())?;
         let message = format!("Key provider {} was created{}.", record.name, default_clause(becomes_default));
         Ok(vec![Draft::new("provider.created", message).provider(record.id).by(by)])

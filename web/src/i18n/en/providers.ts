@@ -136,6 +136,8 @@ export const providers = {
     button: 'Add key provider',
     servers: 'Key servers',
     serversHint: 'One per line, as HOST:PORT; the first that answers is used. The port is 5696 if none is given.',
+    id: 'ID (optional)',
+    idHint: 'Of a key provider that exists on another server, so that VMs from there open here.',
     standardThen: 'Next come the two steps of trust.',
   },
   backup: {

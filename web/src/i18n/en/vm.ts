@@ -35,7 +35,12 @@ export const vm = {
   disk: { target: 'Disk', source: 'File', format: 'Format', size: 'Size', encrypted: 'Encryption', cipher: 'Cipher', age: 'Key age' },
   missing: 'Missing keys',
   missingKey: (key: string, provider: string) => `Key ${key} of key provider ${provider}`,
-  missingHow: 'Restore the backup of that key provider here. The VM unlocks by itself as soon as the key has come.',
+  missingHow: {
+    native: 'Restore the backup of that key provider here.',
+    standard: 'See that its key servers answer: “Test connection” tells what is wrong.',
+    unknown: 'Add a standard key provider of that key server here, with this ID.',
+  },
+  byItself: 'The VM unlocks by itself as soon as the key has come.',
   toProviders: 'Key Providers',
   due: 'A re-encryption is due',
   busy: 'A task is at work on this VM; see Recent Tasks.',

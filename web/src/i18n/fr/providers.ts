@@ -112,6 +112,8 @@ export const providers: Dictionary['providers'] = {
     button: 'Ajouter un fournisseur de clés',
     servers: 'Serveurs de clés',
     serversHint: 'Un par ligne, sous la forme HÔTE:PORT ; le premier qui répond est utilisé. Sans port, c’est 5696.',
+    id: 'ID (facultatif)',
+    idHint: 'Celui d’un fournisseur de clés qui existe sur un autre serveur, pour que les VM venues de là s’ouvrent ici.',
     standardThen: 'Ensuite viennent les deux étapes de la confiance.',
   },
   backup: {

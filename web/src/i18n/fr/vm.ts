@@ -43,7 +43,12 @@ export const vm: Dictionary['vm'] = {
   },
   missing: 'Clés manquantes',
   missingKey: (key, provider) => `Clé ${key} du fournisseur de clés ${provider}`,
-  missingHow: 'Restaurez ici la sauvegarde de ce fournisseur de clés. La VM se déverrouille d’elle-même dès que la clé est là.',
+  missingHow: {
+    native: 'Restaurez ici la sauvegarde de ce fournisseur de clés.',
+    standard: 'Vérifiez que ses serveurs de clés répondent : « Tester la connexion » dit ce qui ne va pas.',
+    unknown: 'Ajoutez ici un fournisseur de clés standard de ce serveur de clés, avec cet ID.',
+  },
+  byItself: 'La VM se déverrouille d’elle-même dès que la clé est là.',
   toProviders: 'Fournisseurs de clés',
   due: 'Un nouveau chiffrement est à faire',
   busy: 'Une tâche travaille sur cette VM ; voir Tâches récentes.',
