@@ -81,8 +81,11 @@ fn merged(views: &[Arc<View>], plain: Vec<Vm>, domains: &HashMap<VmId, DomainSum
 
 /// A view knows no power but that of the listing that looked.
 fn as_of_now(view: &View, domains: &HashMap<VmId, DomainSummary>) -> Vm {
-    let vm = view.vm().clone();
-    if view.may_be_shown_again() { Vm { power: power(domains.get(&vm.id)), ..vm } } else { vm }
+    let mut vm = view.vm().clone();
+    if view.may_be_shown_again() {
+        vm.power = power(domains.get(&vm.id));
+    }
+    vm
 }
 
 fn by_name(vm: &Vm) -> (&str, VmId) {
