@@ -2,8 +2,8 @@ import type { Verdict } from '../../api/types';
 
 interface CheckText {
   title: string;
-  /** What is bad about it when it is not fine. */
-  why: string;
+  /** What is bad about it when it is not fine, unless what was found says so. */
+  why?: string;
   /** How it is mended; without it the server's own advice is shown, which names folders and commands of that host. */
   mend?: string;
 }
@@ -32,7 +32,6 @@ export const checks = {
     },
     tpm: {
       title: 'TPM 2.0',
-      why: 'Whoever takes this host’s disks takes its keys with them.',
       mend: 'Enable the TPM in the firmware, and start the server with --seal tpm. Without one, keep the data folder on another disk than the VMs.',
     },
     'locked-memory': {
