@@ -121,6 +121,42 @@ describe.each(LOOKS)('$name', ({ name: _, ...look }) => {
       expect(await violations(page)).toEqual([]);
     }));
 
+  test.each([
+    ['VM Policies', 'Re-encrypt…'],
+    ['VM Policies', 'Re-encrypt (deep)…'],
+    ['VM Policies', 'Decrypt…'],
+    ['Verify…', undefined],
+    ['Remove from Inventory…', undefined],
+  ])('%s %s', (item, within) =>
+    opened(browser, { ...look, path: vm(2) }, async (page) => {
+      await page.getByRole('button', { name: 'Actions' }).click();
+      await page.getByRole('menuitem', { name: item, exact: true }).click();
+      if (within) await page.getByRole('menuitem', { name: within, exact: true }).click();
+      await page.getByRole('dialog').waitFor();
+      expect(await violations(page)).toEqual([]);
+    }),
+  );
+
+  test.each([
+    ['/cluster/vms', 'Register VM…'],
+    ['/settings', 'Switch off…'],
+  ])('on %s: %s', (path, button) =>
+    opened(browser, { ...look, path }, async (page) => {
+      await page.getByRole('button', { name: button }).click();
+      await page.getByRole('dialog').waitFor();
+      expect(await violations(page)).toEqual([]);
+    }),
+  );
+
+  test('a task to be cancelled', () =>
+    opened(browser, { ...look, path: '/', before: ({ world }) => world.vms.slice(0, 1).forEach((vm) => world.begin(vm, 'vm.encrypt')) }, async (page) => {
+      const tasks = page.getByRole('region', { name: 'Recent Tasks' });
+      if (!(await tasks.getByRole('table').isVisible())) await tasks.getByRole('button', { name: 'Recent Tasks' }).click();
+      await tasks.getByRole('button', { name: /^Cancel / }).click();
+      await page.getByRole('dialog').waitFor();
+      expect(await violations(page)).toEqual([]);
+    }));
+
   test('the Actions menu', () =>
     opened(browser, { ...look, path: vm(1) }, async (page) => {
       await page.getByRole('button', { name: 'Actions' }).click();
