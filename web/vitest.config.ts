@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    // Speed is measured, so one thing at a time.
+    // Browsers, guests and figures want the machine for themselves.
     fileParallelism: false,
     projects: [
       { test: { name: 'pure', include: ['src/**/*.test.ts'] } },
