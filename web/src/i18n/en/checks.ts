@@ -2,6 +2,8 @@ import type { Verdict } from '../../api/types';
 
 interface CheckText {
   title: string;
+  /** What there is when it is fine; without it the server's own words are shown. */
+  fine?: string;
   /** What is bad about it when it is not fine, unless what was found says so. */
   why?: string;
   /** How it is mended; without it the server's own advice is shown, which names folders and commands of that host. */
