@@ -61,8 +61,8 @@ bench: guest   ## Speeds as ratios to a peer in the same run
 	cargo bench --locked -p cadenas-image --bench convert
 	CADENAS_BIN=$(CURDIR)/target/release/cadenas cargo bench --locked -p cadenas-e2e --bench recrypt
 	CADENAS_BIN=$(CURDIR)/target/release/cadenas cargo bench --locked -p cadenas-e2e --bench bulk
-	npm --prefix web run build
-	npm --prefix web run bench
+	cargo build --release --locked -p cadenas-e2e
+	CADENAS_BIN=$(CURDIR)/target/release/cadenas CADENAS_PLAYGROUND=$(CURDIR)/target/release/playground npm --prefix web run bench
 
 openapi:       ## Write crates/api/openapi.json anew after a change of the API
 	UPDATE_OPENAPI=1 cargo test --locked -p cadenas-server openapi

@@ -33,6 +33,8 @@ export class PagedList<Row> {
 
   /** Rows `from` to `to` are about to be seen. */
   need = (from: number, to: number): void => {
+    // Until it is known how many there are, the first page is on its way.
+    if (to <= from) return;
     this.#seen = pagesOf(from, to);
     const missing = this.#seen.filter((page) => !this.#asked.has(page));
     // Whoever shows rows is not to depend on what the question reads.
