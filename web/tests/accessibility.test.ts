@@ -151,7 +151,8 @@ describe.each(LOOKS)('$name', ({ name: _, ...look }) => {
   test('a task to be cancelled', () =>
     opened(browser, { ...look, path: '/', before: ({ world }) => world.vms.slice(0, 1).forEach((vm) => world.begin(vm, 'vm.encrypt')) }, async (page) => {
       const tasks = page.getByRole('region', { name: 'Recent Tasks' });
-      if (!(await tasks.getByRole('table').isVisible())) await tasks.getByRole('button', { name: 'Recent Tasks' }).click();
+      const toggle = tasks.getByRole('button', { name: 'Recent Tasks' });
+      if ((await toggle.getAttribute('aria-expanded')) === 'false') await toggle.click();
       await tasks.getByRole('button', { name: /^Cancel / }).click();
       await page.getByRole('dialog').waitFor();
       expect(await violations(page)).toEqual([]);
