@@ -112,5 +112,6 @@ function foreignFiles(): { file: string; words: string[] }[] {
     file('cut.p12', whole.subarray(0, whole.length / 2), 'truncated'),
     file('empty.p12', '', 'empty'),
     file('text.p12', 'no backup', 'not a PKCS#12 file'),
+    { file: foreign, words: ['not a Cadenas backup'] },
   ];
 }
