@@ -97,7 +97,7 @@ impl Catalog {
         self.check_name_free(&record.name, record.id, "Choose another name, or remove the other provider first.")?;
         if let Some(same) = self.providers.get(&record.id) {
             let detail = format!("key provider {} has the ID {} already", same.name, same.id);
-            return Err(Problem::new(ProblemCode::NameTaken, detail).next("Use that one; its VMs open with it."));
+            return Err(Problem::new(ProblemCode::BadRequest, detail).next("Use that one; its VMs open with it."));
         }
         let becomes_default = self.add(record.clone())?;
         let message = format!("Key provider {} was created{}.", record.name, default_clause(becomes_default));
